@@ -1,0 +1,56 @@
+"""A TOML file that a person wrote, as a typed value, or everything that is wrong with it at once."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dicom_node.errors import Problem, SettingsError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def parse_file(file: Path, kind: type[T]) -> T:
+    """A TOML file as a value of the given model, or SettingsError with every problem: file, key, value, what is allowed."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise SettingsError((Problem(file, "", "", f"a file that can be read ({cause.strerror})"),)) from cause
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise SettingsError((Problem(file, "", "", f"valid TOML: {cause}"),)) from cause
+    try:
+        return kind.model_validate(document)
+    except ValidationError as cause:
+        raise SettingsError(tuple(_problem(file, fault, kind) for fault in cause.errors())) from cause
+
+
+def _problem(file: Path, fault: Any, kind: type[BaseModel]) -> Problem:
+    key = ".".join(str(part) for part in fault["loc"])
+    value = "" if fault["type"] == "missing" else _shortened(fault["input"])
+    allowed = fault["msg"]
+    if fault["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys(kind, set())), n=1)
+        allowed = f"no such key{f'; did you mean {nearest[0]}?' if nearest else ''}"
+    return Problem(file, key, value, allowed)
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _known_keys(kind: Any, seen: set[Any]) -> set[str]:
+    """Every key that a model and the models inside it know."""
+    if kind in seen:
+        return set()
+    seen.add(kind)
+    keys: set[str] = set()
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for name, field in kind.model_fields.items():
+            keys |= {name} | _known_keys(field.annotation, seen)
+    else:
+        for argument in getattr(kind, "__args__", ()):
+            keys |= _known_keys(argument, seen)
+    return keys

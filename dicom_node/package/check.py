@@ -1,0 +1,83 @@
+"""Load a package: parse its manifest, check what no schema can, and give it a digest."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.document import parse_file
+from dicom_node.errors import Problem, SettingsError
+from dicom_node.values import PackageRef, derive_uid
+
+from .manifest import Manifest
+
+# The parts of a package that its behaviour depends on; a corrected card is not another model.
+_BEHAVIOUR_SUFFIXES = {".toml", ".onnx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that is fit for service: its folder, its manifest, and who it is."""
+
+    folder: Path
+    manifest: Manifest
+    ref: PackageRef
+
+
+def load_package(folder: Path) -> Package:
+    """Read and check the package in a folder; raises SettingsError with every problem that was found."""
+    file = folder / "package.toml"
+    manifest = parse_file(file, Manifest)
+    problems = find_problems(file, manifest)
+    if problems:
+        raise SettingsError(tuple(problems))
+    identity, digest = manifest.package, derive_package_digest(folder)
+    ref = PackageRef(
+        name=identity.name,
+        version=identity.version,
+        digest=digest,
+        device_uid=derive_uid("device", identity.name, identity.version, digest),
+        title=identity.title,
+        manufacturer=identity.manufacturer,
+        product=identity.qualification == "PRODUCT",
+    )
+    return Package(folder=folder, manifest=manifest, ref=ref)
+
+
+def find_problems(file: Path, manifest: Manifest) -> list[Problem]:
+    """What the schema cannot see: stages that name a stage which is not before them, models that are not there, odd conditions."""
+    problems: list[Problem] = []
+    earlier: list[str] = []
+    for number, stage in enumerate(manifest.stages):
+        key = f"stages.{number}"
+        if stage.name in earlier:
+            problems.append(Problem(file, f"{key}.name", stage.name, "a name of its own"))
+        for field in ("of", "inside"):
+            wanted = getattr(stage, field, None)
+            if wanted is not None and wanted not in earlier:
+                problems.append(Problem(file, f"{key}.{field}", wanted, f"an earlier stage: {', '.join(earlier) or 'none'}"))
+        model = getattr(stage, "model", None)
+        if model is not None and (Path(model).name != model or not (file.parent / model).is_file()):
+            problems.append(Problem(file, f"{key}.model", model, "an ONNX file in the package's own folder"))
+        earlier.append(stage.name)
+    for number, output in enumerate(manifest.outputs):
+        for field in ("stage", "laterality_from"):
+            wanted = getattr(output, field)
+            if wanted is not None and wanted not in earlier:
+                problems.append(Problem(file, f"outputs.{number}.{field}", wanted, f"a stage: {', '.join(earlier)}"))
+    for number, condition in enumerate(manifest.accept.conditions):
+        if (condition.attribute is None) == (condition.geometry is None):
+            problems.append(Problem(file, f"accept.conditions.{number}", "", "exactly one of attribute and geometry"))
+        tests = ("one_of", "none_of", "contains_none", "at_least", "at_most")
+        if not any(getattr(condition, test) is not None for test in tests):
+            problems.append(Problem(file, f"accept.conditions.{number}", "", f"one of {', '.join(tests)}"))
+    return problems
+
+
+def derive_package_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of the files that decide what the package does."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.iterdir() if p.suffix in _BEHAVIOUR_SUFFIXES):
+        content = file.read_bytes()
+        digest.update(f"{file.name}:{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest()

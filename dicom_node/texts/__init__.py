@@ -1,0 +1,5 @@
+"""Words for people: every reason and error for two readers, in two languages."""
+
+from .render import Language, Reader, render_error, render_reason
+
+__all__ = ["Language", "Reader", "render_error", "render_reason"]

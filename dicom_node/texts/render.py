@@ -1,0 +1,73 @@
+"""A reason or an error as a sentence."""
+
+import dataclasses
+import re
+import tomllib
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+from dicom_node.errors import NodeError
+from dicom_node.values import Reason
+
+
+class Reader(StrEnum):
+    """Who reads the sentence: the one who mends the network, or the one who reads the images."""
+
+    ADMINISTRATOR = "administrator"
+    RADIOLOGIST = "radiologist"
+
+
+class Language(StrEnum):
+    """Languages of the catalogue; another one is another key in both files."""
+
+    ENGLISH = "en"
+    FRENCH = "fr"
+
+
+def render_reason(reason: Reason, reader: Reader, language: Language) -> str:
+    """The sentence for a reason; numbers carry the unit that their field's name ends in."""
+    return _render("reasons.toml", reason, reader, language)
+
+
+def render_error(error: NodeError, reader: Reader, language: Language) -> str:
+    """The sentence for an error. SettingsError has a line for each problem beside it (`cli` prints them)."""
+    return _render("errors.toml", error, reader, language)
+
+
+def name_of(kind: type) -> str:
+    """The key of a class in the catalogue: its name in kebab case."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).lower()
+
+
+@cache
+def load_catalogue(file: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The texts of one file: name, reader, language."""
+    return tomllib.loads(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
+
+
+_UNITS = {"mm": "mm", "deg": "°", "s": "s", "bytes": "", "percent": "%"}
+
+
+def _render(file: str, subject: object, reader: Reader, language: Language) -> str:
+    template = load_catalogue(file)[name_of(type(subject))][reader][language]
+    fields = {
+        field.name: _written(field.name, getattr(subject, field.name), language)
+        for field in dataclasses.fields(subject)  # type: ignore[arg-type]
+    }
+    return template.format(**fields)
+
+
+def _written(name: str, value: object, language: Language) -> str:
+    """A field as text: numbers with two decimals at most, the language's decimal sign, and the unit of the name's suffix."""
+    if value is None:
+        return "?"
+    if isinstance(value, float):
+        text = f"{value:.2f}".rstrip("0").rstrip(".")
+        text = text.replace(".", ",") if language is Language.FRENCH else text
+    else:
+        text = getattr(value, "text", None) or str(value)
+    unit = _UNITS.get(name.rsplit("_", 1)[-1], "")
+    if name == "status":
+        return f"{value:04X}"
+    return f"{text} {unit}".strip() if unit and unit != "°" else text + unit

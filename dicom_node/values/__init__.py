@@ -1,0 +1,62 @@
+"""The vocabulary of the node: frozen values, no behaviour that reaches outside."""
+
+from .geometry import Affine, Form, FrameRef, Geometry, Volume
+from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
+from .keys import AETitle, Key, PeerName, derive_digest, derive_key, derive_uid
+from .objects import DeliveryState, DicomObject, Role
+from .reasons import Reason
+from .result import (
+    Analysed,
+    Finding,
+    Laterality,
+    Mask,
+    Measurement,
+    NotAnalysed,
+    PackageRef,
+    Reservation,
+    Result,
+    Stage,
+)
+from .selection import Accepted, Answer, AssembledSeries, FailedCondition, Refused
+from .series import CompletenessRule, SeriesHeaders
+
+__all__ = [
+    "DIMENSION_KEYWORDS",
+    "AETitle",
+    "Accepted",
+    "Affine",
+    "Analysed",
+    "Answer",
+    "AssembledSeries",
+    "CodedConcept",
+    "CompletenessRule",
+    "DeliveryState",
+    "DicomObject",
+    "FailedCondition",
+    "Finding",
+    "Form",
+    "FrameHeaders",
+    "FrameRef",
+    "Geometry",
+    "InstanceHeaders",
+    "InstanceRef",
+    "Key",
+    "Laterality",
+    "Mask",
+    "Measurement",
+    "NotAnalysed",
+    "PackageRef",
+    "PeerName",
+    "Reason",
+    "Receipt",
+    "Refused",
+    "Reservation",
+    "Result",
+    "Role",
+    "SeriesHeaders",
+    "Stage",
+    "Volume",
+    "derive_digest",
+    "derive_key",
+    "derive_uid",
+]

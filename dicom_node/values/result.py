@@ -1,0 +1,134 @@
+"""What came out: the one value from which all DICOM objects are made."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from .geometry import Geometry
+from .instance import CodedConcept
+from .reasons import Reason
+
+
+class Laterality(StrEnum):
+    """Side of the body, as the patient has it."""
+
+    LEFT = "L"
+    RIGHT = "R"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRef:
+    """Which model: name and version as its manifest says, the digest of all its files, and the Device UID derived from them.
+
+    `product` says whether the maker declares it PRODUCT; else its results are RESEARCH.
+    """
+
+    name: str
+    version: str
+    digest: str
+    device_uid: str
+    title: str
+    manufacturer: str
+    product: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """A region of the source grid: the True voxels of `voxels`, whose first voxel lies at index `origin` (slice, row, column).
+
+    `voxels` is bool, (slices, rows, columns), as small as the region allows, read-only.
+    """
+
+    origin: tuple[int, int, int]
+    voxels: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A measured value with its UCUM unit; `value` is already rounded to `digits` decimals, on purpose."""
+
+    concept: CodedConcept
+    value: float
+    unit: CodedConcept
+    digits: int
+    derivation: CodedConcept | None = None
+    method: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the model marks, with its mask on the source grid.
+
+    `number` counts from 1 and is the Segment Number; `tracking_uid` is derived from the result's key. `centre_lps` is the
+    centroid in millimetres. A `score` lies between 0 and 1 and is no probability unless the package says so.
+    """
+
+    number: int
+    tracking_identifier: str
+    tracking_uid: str
+    label: str
+    category: CodedConcept
+    type: CodedConcept
+    site: CodedConcept | None
+    laterality: Laterality | None
+    mask: Mask
+    centre_lps: tuple[float, float, float]
+    measurements: tuple[Measurement, ...]
+    score: float | None
+    colour_rgb: tuple[int, int, int]
+
+
+class Reservation(StrEnum):
+    """What a reader must know about a result that was made all the same."""
+
+    COMPLETENESS_NOT_PROVEN = "completeness-not-proven"
+    LOSSY_SOURCE = "lossy-source"
+    DUPLICATE_SLICES_TOLERATED = "duplicate-slices-tolerated"
+    CANDIDATES_CAPPED = "candidates-capped"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage of the package took and gave, for `status`, the demo's table and the record of the result."""
+
+    name: str
+    kind: str
+    seconds: float
+    given: tuple[tuple[str, float], ...] = ()  # such as ("candidates", 312.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """The model ran. No findings means: it looked and found nothing of what it looks for, which is not *normal*.
+
+    `looked_for` names what the package can find. `threshold` is the operating point that the findings passed, or None.
+    """
+
+    key: str
+    study_instance_uid: str
+    series_instance_uid: str
+    package: PackageRef
+    geometry: Geometry
+    looked_for: tuple[CodedConcept, ...]
+    findings: tuple[Finding, ...]
+    threshold: float | None
+    reservations: tuple[Reservation, ...]
+    stages: tuple[Stage, ...]
+    predecessor_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnalysed:
+    """The model gave no answer, and why. Never to be read as *nothing found*."""
+
+    key: str
+    study_instance_uid: str
+    series_instance_uid: str
+    package: PackageRef | None
+    reason: Reason
+    stages: tuple[Stage, ...] = ()
+
+
+Result = Analysed | NotAnalysed
