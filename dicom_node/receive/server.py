@@ -1,0 +1,241 @@
+"""The receiver: negotiates by policy, takes objects, gives receipts. One association is one thread of its own."""
+
+import itertools
+import os
+import socket
+import threading
+
+import pydicom.config
+import pynetdicom._config
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+
+from dicom_node.clock import Clock
+from dicom_node.config import Config
+from dicom_node.errors import NodeError, SpoolFull, UnacceptableInstance
+from dicom_node.log import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRefused,
+    InstanceConflict,
+    InstanceRefused,
+    RoleName,
+    log,
+    log_broken,
+)
+from dicom_node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Spool, is_uid
+from dicom_node.values import AETitle, derive_key
+from dicom_node.values.receipts import Known
+
+from .connection import Acceptor, Connection
+from .contexts import build_contexts
+from .policy import Admitted, Call, Rejected, judge
+from .receipt import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, Arrival, Receipts, Source, give_receipt, status_of
+from .storage import Intake
+
+_REQUEST_TIMEOUT_S = 10.0  # from the connection to the whole A-ASSOCIATE-RQ, and from our last word to the end (ARTIM)
+_LARGEST_PDU_BYTES = 1 << 20  # a request with 128 contexts has some 100 kB; data PDUs may have what we announce, or twice that
+_STRANGERS = 64  # connections beyond the associations: callers that are about to be rejected, and those that say nothing
+_POLL_S = 0.1
+_STEP_S = 0.02
+
+
+class Receiver:
+    """Listens, from `start` to `stop`."""
+
+    def __init__(self, config: Config, spool: Spool, receipts: Receipts, clock: Clock) -> None:
+        self._config, self._spool, self._receipts, self._clock = config, spool, receipts, clock
+        self._section = config.node.receiver
+        self._own_title = AETitle(config.node.ae_title)
+        self._slots = threading.BoundedSemaphore(self._section.associations)
+        self._numbers = itertools.count(1)
+        self._open: set[Intake] = set()  # of the admitted associations
+        self._server: Acceptor | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Listen; gives the port, which is a free one where 0 is configured. Raises OSError where the port is taken."""
+        # Process-wide switches of the libraries, none of which changes what is received:
+        # pydicom warns, with the value, of each UID and text that is not conformant; the node judges by itself.
+        pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+        # pynetdicom writes each PDU and message into log texts that log.py drops: names and time for nothing.
+        pynetdicom._config.LOG_HANDLER_LEVEL = "none"
+        self._spool.remove_leftovers()
+        server = self._make_server()
+        # The name says which receiver: after a crash the same one forgets the associations that it had.
+        self._prefix = f"{socket.gethostname()}:{server.server_address[1]}:"
+        self._receipts.receiver_started(self._prefix)
+        self._prefix += f"{os.getpid()}:{self._clock.now():.3f}:"
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="receiver", daemon=True)
+        self._thread.start()
+        return int(server.server_address[1])
+
+    def stop(self, grace_s: float) -> None:
+        """Refuse new associations, let current messages finish for at most `grace_s`, then close everything."""
+        if self._server is None or self._thread is None:
+            return
+        server, self._server = self._server, None
+        server.stop_listening()
+        self._thread.join()
+        for association in server.active_associations:
+            if _intake_of(association).source is None and association.dul.socket is not None:
+                association.dul.socket.close()  # a caller that never said who it is
+        grace_over = self._clock.monotonic() + grace_s
+        end = grace_over + _REQUEST_TIMEOUT_S
+        while self._open and self._clock.monotonic() < end:
+            is_over = self._clock.monotonic() >= grace_over
+            for intake in tuple(self._open):
+                if intake.is_idle or is_over:
+                    intake.assoc.abort()
+            self._clock.wait(_STEP_S)
+
+    # -- one association, called by its connection ---------------------------------------------------------------------
+
+    def take_charge(self, association: Association) -> Intake:
+        """Put our provider of messages in the place of the library's, before the association starts."""
+
+        def begin(sop_class_uid: str, sop_instance_uid: str, abstract_syntax: str, transfer_syntax_uid: str) -> Arrival:
+            return self._begin(intake, Arrival(sop_class_uid, sop_instance_uid, abstract_syntax), transfer_syntax_uid)
+
+        intake = Intake(association, begin, self._section.largest_object_mb << 20)
+        association.dimse = intake
+        return intake
+
+    def let_go(self, association: Association, intake: Intake) -> None:
+        """After the association's end, however it came."""
+        intake.close()
+        source = intake.source
+        if source is None:
+            return
+        try:
+            self._receipts.association_ended(source.association)
+        finally:
+            self._slots.release()
+            self._open.discard(intake)
+            log(AssociationEnded(derive_key(source.association), intake.stored, aborted=not association.is_released))
+
+    def _admit(self, event: evt.Event) -> None:
+        """EVT_REQUESTED: admit or reject, before the library negotiates."""
+        association = event.assoc
+        request = association.requestor.primitive
+        assert request is not None
+        has_slot = self._slots.acquire(blocking=False)
+        call = Call(request.calling_ae_title or "", request.called_ae_title or "", association.requestor.address, is_full=not has_slot)
+        verdict = judge(call, own_title=self._own_title, peers=self._config.peers, resolve=_resolve)
+        if has_slot and isinstance(verdict, Rejected):
+            self._slots.release()
+        if isinstance(verdict, Rejected):
+            log(AssociationRefused(AETitle.parse(call.calling), AETitle.parse(call.called), verdict.reason))
+            association.acse.send_reject(verdict.result, verdict.source, verdict.reason)
+            association.kill()  # returns when the rejection is sent and the connection closed
+            return
+        self._welcome(association, verdict)
+
+    def _welcome(self, association: Association, admitted: Admitted) -> None:
+        name = f"{self._prefix}{next(self._numbers)}"
+        intake = _intake_of(association)
+        intake.source = Source(name, admitted.calling, admitted.called, association.requestor.address)
+        self._open.add(intake)
+        association.acceptor.supported_contexts = build_contexts(may_send=admitted.may_send)
+        log(AssociationAccepted(admitted.peer, derive_key(name)))
+
+    def _begin(self, intake: Intake, arrival: Arrival, transfer_syntax_uid: str) -> Arrival:
+        """A C-STORE command has come: open a file for its data set, or note why there will be none."""
+        source = intake.source
+        assert source is not None
+        try:
+            if not (is_uid(arrival.sop_class_uid) and is_uid(arrival.sop_instance_uid)):
+                raise UnacceptableInstance(CANNOT_UNDERSTAND, "command lacks a UID, or has one that is none")
+            used_percent, limit_percent = self._spool.used_percent(), self._section.disk_high_water_percent
+            if used_percent > limit_percent:
+                raise SpoolFull(used_percent, limit_percent)
+            arrival.incoming = self._spool.begin(
+                sop_class_uid=arrival.sop_class_uid,
+                sop_instance_uid=arrival.sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax_uid,
+                calling=source.calling,
+                called=source.called,
+                source=f"dicom://{source.address}",
+            )
+        except NodeError as error:
+            arrival.refuse(error)
+        return arrival
+
+    def _store(self, event: evt.Event) -> Dataset:
+        """EVT_C_STORE: the data set has arrived; the answer goes out when its receipt is durable."""
+        intake = _intake_of(event.assoc)
+        arrival, source = intake.take_arrival(event.request), intake.source
+        assert source is not None
+        try:
+            receipt, known = give_receipt(arrival, source, self._receipts)
+        except NodeError as error:
+            return self._refuse(source, *status_of(error))
+        except Exception as error:  # noqa: BLE001  (the outermost handler of what this association stores)
+            log_broken(RoleName.RECEIVER, error)
+            return self._refuse(source, OUT_OF_RESOURCES, "receipt cannot be written now")
+        finally:
+            arrival.drop()
+        intake.stored += 1
+        if known is Known.CONFLICT:
+            log(InstanceConflict(derive_key(receipt.instance.sop_instance_uid)))
+        return _status(SUCCESS, "")
+
+    def _refuse(self, source: Source, status: int, comment: str) -> Dataset:
+        log(InstanceRefused(derive_key(source.association), status))
+        try:
+            self._receipts.refused(source.calling.text, status, comment)
+        except Exception as error:  # noqa: BLE001  (a refusal that cannot be counted is answered all the same)
+            log_broken(RoleName.RECEIVER, error)
+        return _status(status, comment)
+
+    def _make_server(self) -> Acceptor:
+        entity = AE(ae_title=self._own_title.text)
+        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        entity.maximum_pdu_size = self._section.pdu_bytes
+        entity.network_timeout = self._section.network_timeout_s
+        entity.dimse_timeout = self._section.network_timeout_s
+        entity.acse_timeout = min(_REQUEST_TIMEOUT_S, self._section.network_timeout_s)
+        entity.maximum_associations = self._section.associations + _STRANGERS  # policy counts those that are admitted
+        # Nothing is bound for user identity (ignored: title and address say who it is), asynchronous operations (not offered,
+        # so one operation at a time) and extended negotiation (not answered): the library's defaults do just that.
+        server = entity.make_server(
+            (self._section.host, self._section.port),
+            contexts=build_contexts(may_send=True),
+            evt_handlers=[(evt.EVT_REQUESTED, self._admit), (evt.EVT_C_STORE, self._store)],
+            server_class=Acceptor,
+            request_handler=Connection,
+        )
+        assert isinstance(server, Acceptor)
+        server.receiver = self
+        server.connections = self._section.associations + _STRANGERS
+        server.limits = {
+            "largest_pdu_bytes": max(_LARGEST_PDU_BYTES, 2 * self._section.pdu_bytes),
+            "timeout_s": self._section.network_timeout_s,
+            "clock": self._clock,
+        }
+        return server
+
+
+def _intake_of(association: Association) -> Intake:
+    assert isinstance(association.dimse, Intake)
+    return association.dimse
+
+
+def _status(status: int, comment: str) -> Dataset:
+    """What pynetdicom wants as an answer; not a data set that goes anywhere else."""
+    answer = Dataset()
+    answer.Status = status
+    if comment:
+        answer.ErrorComment = comment
+    return answer
+
+
+def _resolve(host: str) -> set[str]:
+    """The addresses of a host name now; none where the name is unknown, which rejects the caller."""
+    try:
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return set()

@@ -1,0 +1,20 @@
+"""The bytes of all instances, as they came, and their headers as values."""
+
+from .file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from .identity import Identity, is_uid, parse_identity
+from .part10 import read_headers
+from .spool import Incoming, Spool
+from .usable import IMAGE_CLASSES, TRANSFER_SYNTAXES
+
+__all__ = [
+    "IMAGE_CLASSES",
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "TRANSFER_SYNTAXES",
+    "Identity",
+    "Incoming",
+    "Spool",
+    "is_uid",
+    "parse_identity",
+    "read_headers",
+]

@@ -1,0 +1,59 @@
+"""What users have, for tests: the node as a process, Orthanc, DCMTK, real images. Each on free loopback ports, gone at the end."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.peers.node import NodeProcess, write_node
+from tests.peers.orthanc import Orthanc, start_orthanc
+from tests.peers.tools import find_free_port, need_program
+from tests.places import SHARED
+
+# Debian's DCMTK waits 40 ms for each message on loopback without it.
+os.environ.setdefault("TCP_NODELAY", "1")
+
+
+@pytest.fixture
+def orthanc() -> Iterator[Orthanc]:
+    """An empty Orthanc with DICOMweb."""
+    with start_orthanc() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images, which lie beside the repository where it is developed."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("no ../shared/data with real images beside the repository")
+    return SHARED / "data"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    return find_free_port()
+
+
+@pytest.fixture(scope="session")
+def dcmtk() -> Callable[[str], str]:
+    """The path of one of DCMTK's programs: `dcmtk("storescu")`."""
+    return need_program
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    """Makes a started node: `node(peers={"pacs": {...}})`; further arguments as `write_node` takes. It is killed at the end."""
+    made: list[NodeProcess] = []
+    with ExitStack() as stack:
+
+        def start(**arguments: object) -> NodeProcess:
+            process = write_node(tmp_path / f"node-{len(made) + 1}", **arguments)  # type: ignore[arg-type]
+            made.append(process)
+            stack.callback(lambda: process.kill() if process.process is not None else None)
+            process.start()
+            return process
+
+        yield start

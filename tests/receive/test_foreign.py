@@ -1,0 +1,63 @@
+"""Senders of others: DCMTK's storescu and pynetdicom's own."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE
+
+from tests.peers.part10 import split_file
+from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE
+
+from .receiving import Running, make_data_set, receiving
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with receiving(tmp_path) as running:
+        yield running
+
+
+def test_storescu_and_echoscu_are_served(running: Running, shared_data: Path, dcmtk: Callable[[str], str]) -> None:
+    files = sorted((shared_data / "odd" / "mr_positions").rglob("*.dcm"))
+    address = ["-aet", "MODALITY", "-aec", "NODE", "127.0.0.1", str(running.port)]
+    environment = {**os.environ, "TCP_NODELAY": "1"}
+    subprocess.run([dcmtk("echoscu"), *address], check=True, timeout=30, env=environment)
+    subprocess.run([dcmtk("storescu"), "-xs", *address, *map(str, files)], check=True, timeout=60, env=environment)
+    stored = running.stored()
+    assert len(files) == len(stored) == 12
+    for file in files:
+        received = dcmread(BytesIO(stored[str(dcmread(file, stop_before_pixels=True).SOPInstanceUID)]), force=True)
+        assert received.PixelData == dcmread(file).PixelData  # DCMTK writes the data set anew, pixels stay
+
+
+def test_pynetdicom_sends_with_its_own_defaults(running: Running) -> None:
+    data_set = make_data_set()
+    entity = AE(ae_title="MODALITY")
+    entity.add_requested_context(CT_IMAGE, EXPLICIT_LITTLE)
+    association = entity.associate("127.0.0.1", running.port, ae_title="NODE")
+    assert association.is_established
+    status = association.send_c_store(dcmread(BytesIO(b"\0" * 128 + b"DICM" + META + data_set)))
+    association.release()
+    assert status.Status == 0
+    assert running.stored() == {"2.25.7": data_set}
+
+
+META = b"\2\0\x10\0UI\x14\0" + EXPLICIT_LITTLE.encode() + b"\0"
+
+
+def test_each_file_says_where_it_came_from(running: Running) -> None:
+    with running.associate() as association:
+        association.store(make_data_set(), CT_IMAGE, "2.25.7")
+        association.release()
+    instance = running.receipts.receipts[0].instance
+    syntax, data_set = split_file(running.spool.path(instance))
+    meta = dcmread(running.spool.path(instance)).file_meta
+    assert (syntax, data_set) == (EXPLICIT_LITTLE, make_data_set())
+    assert (meta.SourceApplicationEntityTitle, meta.SendingApplicationEntityTitle) == ("MODALITY", "MODALITY")
+    assert meta.ReceivingApplicationEntityTitle == "NODE"
+    assert meta.SourcePresentationAddress == "dicom://127.0.0.1"
