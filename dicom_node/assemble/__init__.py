@@ -1,0 +1,7 @@
+"""From the instances of a series to volumes whose every voxel has a known place in the patient, or a typed reason why not."""
+
+from .completeness import SeriesSeen, Wait, is_complete
+from .geometry import find_volumes
+from .voxels import PIXEL_LIMIT_BYTES, read_volume
+
+__all__ = ["PIXEL_LIMIT_BYTES", "SeriesSeen", "Wait", "find_volumes", "is_complete", "read_volume"]
