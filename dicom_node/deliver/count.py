@@ -1,0 +1,88 @@
+"""How many instances of a series does the PACS hold? C-FIND in the Study Root model, PS3.4 annex C."""
+
+from collections.abc import Iterator
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+from dicom_node.config import DeliverSection, Peer
+from dicom_node.errors import PeerUnreachable
+from dicom_node.values import PeerName
+
+from .association import Line, associate
+
+MOST_ANSWERS = 100_000  # a listing that is longer is no series
+
+_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")  # Study Root Query/Retrieve Information Model, FIND
+_SUCCESS, _PENDING = 0x0000, (0xFF00, 0xFF01)
+
+
+class _NoAnswer(Exception):
+    """The peer does not want to say."""
+
+
+def ask_count(
+    peer_name: PeerName, peer: Peer, our_title: str, study_instance_uid: str, series_instance_uid: str, limits: DeliverSection
+) -> int | None:
+    """The number of instances of a series at the peer, 0 where it knows no such series.
+
+    Asks for Number of Series Related Instances (0020,1209), which is optional; where it does not come back, the instances are
+    listed and counted. None where the peer cannot say: it takes no C-FIND or answers with a failure. Raises PeerUnreachable or
+    AssociationRejected where nobody answers.
+    """
+    query = Dataset()
+    query.QueryRetrieveLevel = "SERIES"
+    query.StudyInstanceUID = study_instance_uid
+    query.SeriesInstanceUID = series_instance_uid
+    with associate(Line(peer_name, peer, our_title, limits), [build_context(_FIND)]) as association:
+        if not association.accepted_contexts:
+            return None
+        try:
+            return _ask_number(association, peer_name, query)
+        except _NoAnswer:
+            return None
+
+
+def _ask_number(association: Association, peer_name: PeerName, query: Dataset) -> int:
+    query.NumberOfSeriesRelatedInstances = ""
+    series = [answer for answer in _find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query)]
+    if not series:
+        return 0
+    number = _parse_number(series[0])
+    if number is not None:
+        return number
+    del query.NumberOfSeriesRelatedInstances
+    query.QueryRetrieveLevel = "IMAGE"
+    query.SOPInstanceUID = ""
+    # a peer that ignores a key answers with everything it has
+    listed = (answer for answer in _find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query))
+    return len({str(answer.get("SOPInstanceUID", "")) for answer in listed} - {""})
+
+
+def _find(association: Association, peer_name: PeerName, query: Dataset) -> Iterator[Dataset]:
+    for number, (status, answer) in enumerate(association.send_c_find(query, _FIND)):
+        if "Status" not in status:
+            raise PeerUnreachable(peer_name)
+        if status.Status == _SUCCESS:
+            return
+        if status.Status not in _PENDING or number >= MOST_ANSWERS:
+            raise _NoAnswer
+        if answer is not None:
+            yield answer
+
+
+def _names(answer: Dataset, keyword: str, query: Dataset) -> bool:
+    """Whether an answer is about what was asked. A unique key that a peer leaves out counts as the one that was asked for."""
+    found = str(answer.get(keyword) or "")
+    return found in ("", str(query.get(keyword)))
+
+
+def _parse_number(answer: Dataset) -> int | None:
+    """The number that came back, or None where it is absent, empty or none."""
+    try:
+        number = int(answer.get("NumberOfSeriesRelatedInstances") or 0)
+    except (TypeError, ValueError):
+        return None
+    return number if number > 0 else None

@@ -1,0 +1,188 @@
+"""One result's objects to one destination: one association, the given order, every status read."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import split_dataset
+from pynetdicom.presentation import PresentationContext, build_context
+
+from dicom_node.config import DeliverSection, Peer
+from dicom_node.errors import NoPresentationContext, PeerError, PeerUnreachable
+from dicom_node.values import PeerName
+
+from .association import Line, associate, paused
+from .statuses import Outcome, outcome_of
+
+LARGEST_PDU_BYTES = 131_072  # also where the peer sets no limit (maximum length 0, PS3.8 D.1)
+SMALLEST_PDU_BYTES = 8  # 6 of them are the header of a presentation data value
+QUEUED_PDUS = 16  # handed to the network before any of them has left
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one object. `status` is the peer's answer, None where there was none.
+
+    `error` says why there was none: PeerUnreachable (the association broke) or NoPresentationContext (the peer does not take
+    the class). Where `status` and `error` are both None it was not its turn: an object before it has to be tried again.
+    """
+
+    file: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    outcome: Outcome
+    status: int | None = None
+    error: PeerError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """An object on its way: its names from the meta group, and where its data set begins."""
+
+    file: Path
+    offset: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+def send(files: Sequence[Path], *, destination: PeerName, peer: Peer, our_title: str, limits: DeliverSection) -> tuple[Sent, ...]:
+    """Send Part 10 files in their order over one association; one `Sent` for each of them, in the same order.
+
+    The data set's bytes go out as they lie on disk; only where a peer takes implicit VR alone is an explicit one encoded anew.
+    An object that has to be tried again holds back those after it, since a report must not come before what it points to; one
+    that is refused for good does not. Raises PeerUnreachable or AssociationRejected where no association came about: then
+    nothing was sent. A line that breaks later is the `error` of its object, so that what was acknowledged before stays known.
+
+    Source: PS3.4 annex B.
+    """
+    outgoing = [_read_outgoing(file) for file in files]
+    sent: list[Sent] = []
+    with associate(Line(destination, peer, our_title, limits), _find_contexts(outgoing)) as association:
+        flow = _Flow(association, limits.response_timeout_s)
+        for number, one in enumerate(outgoing):
+            if any(earlier.outcome is Outcome.RETRY_LATER for earlier in sent):
+                sent.append(Sent(one.file, one.sop_class_uid, one.sop_instance_uid, Outcome.RETRY_LATER))
+            else:
+                sent.append(_send_one(one, number + 1, association, flow, destination))
+    return tuple(sent)
+
+
+def _read_outgoing(file: Path) -> _Outgoing:
+    meta, offset = split_dataset(file)
+    return _Outgoing(file, offset, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID))
+
+
+def _find_contexts(outgoing: Sequence[_Outgoing]) -> list[PresentationContext]:
+    """One context for each class and transfer syntax of the files, then implicit VR for what can be converted.
+
+    They are apart, so that the peer cannot choose implicit VR where it takes the bytes as they are.
+    """
+    own = dict.fromkeys((one.sop_class_uid, one.transfer_syntax_uid) for one in outgoing)
+    converted = dict.fromkeys((sop_class, str(ImplicitVRLittleEndian)) for sop_class, syntax in own if syntax == ExplicitVRLittleEndian)
+    return [build_context(sop_class, syntax) for sop_class, syntax in {**own, **converted}]
+
+
+def _send_one(one: _Outgoing, message_id: int, association: Association, flow: "_Flow", destination: PeerName) -> Sent:
+    accepted = {
+        (str(context.abstract_syntax), str(context.transfer_syntax[0])): int(context.context_id or 0)
+        for context in association.accepted_contexts
+    }
+    as_it_is = accepted.get((one.sop_class_uid, one.transfer_syntax_uid))
+    implicit = accepted.get((one.sop_class_uid, str(ImplicitVRLittleEndian)))
+    request = C_STORE()
+    request.MessageID = message_id
+    request.AffectedSOPClassUID = one.sop_class_uid
+    request.AffectedSOPInstanceUID = one.sop_instance_uid
+    request.Priority = 2  # low, as results are not what a person waits for at the console
+    if as_it_is is not None:
+        context_id = as_it_is
+        request._dataset_path = (one.file, one.offset)
+    elif implicit is not None:
+        context_id = implicit
+        request.DataSet = BytesIO(_to_implicit(one.file))
+    else:
+        error = NoPresentationContext(destination, one.sop_class_uid)
+        return Sent(one.file, one.sop_class_uid, one.sop_instance_uid, Outcome.NEVER, error=error)
+    status = flow.store(request, context_id)
+    if status is None:
+        return Sent(one.file, one.sop_class_uid, one.sop_instance_uid, Outcome.RETRY_LATER, error=PeerUnreachable(destination))
+    return Sent(one.file, one.sop_class_uid, one.sop_instance_uid, outcome_of(status), status)
+
+
+def _to_implicit(file: Path) -> bytes:
+    dataset = dcmread(file)
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    write_dataset(buffer, dataset)
+    return buffer.getvalue()
+
+
+class _Flow:
+    """Sends one C-STORE after the other and sees that the line moves.
+
+    pynetdicom's own `send_c_store` puts a whole object into its queue, in one PDU where the peer sets no limit, and counts the
+    time for the answer from then on: a large object on a slow line would run out of it while it is being sent. Here the limit
+    holds for each step: a PDU that leaves, and then the answer.
+    """
+
+    def __init__(self, association: Association, limit_s: float) -> None:
+        self._association = association
+        self._limit_s = limit_s
+        self._moved = threading.Condition()
+        self._left = 0
+        self._is_open = True
+        association.bind(evt.EVT_DATA_SENT, self._on_left)
+        association.bind(evt.EVT_CONN_CLOSE, self._on_left)
+        association.bind(evt.EVT_ABORTED, self._on_left)
+
+    def store(self, request: C_STORE, context_id: int) -> int | None:
+        """The status of the answer, or None where none came: the association is ended then."""
+        if not (self._association.is_established and self._is_open):
+            return None
+        with paused(self._association):
+            answer = self._association.dimse.get_msg(block=True)[1] if self._put(request, context_id) else None
+        if not isinstance(answer, C_STORE) or not answer.is_valid_response or answer.Status is None:
+            self._association.abort()
+            return None
+        return int(answer.Status)
+
+    def _put(self, request: C_STORE, context_id: int) -> bool:
+        message = C_STORE_RQ()
+        message.primitive_to_message(request)
+        limit = self._association.acceptor.maximum_length or LARGEST_PDU_BYTES
+        with self._moved:
+            self._left = 0
+        put = 0
+        for pdata in message.encode_msg(context_id, max(SMALLEST_PDU_BYTES, min(limit, LARGEST_PDU_BYTES))):
+            self._association.dul.send_pdu(pdata)
+            put += 1
+            if not self._wait(put - QUEUED_PDUS):
+                return False
+        return self._wait(put)
+
+    def _wait(self, count: int) -> bool:
+        """Wait until so many PDUs have left, at most `limit_s` for each; False where the line stands still or is closed."""
+        with self._moved:
+            while self._left < count:
+                if not self._is_open or not self._moved.wait(self._limit_s):
+                    return False
+        return True
+
+    def _on_left(self, event: evt.Event) -> None:
+        with self._moved:
+            if event.event == evt.EVT_DATA_SENT:
+                self._left += 1
+            else:
+                self._is_open = False
+            self._moved.notify_all()
