@@ -1,0 +1,50 @@
+# make demo    see the node work: a study in, a segmentation and a report out (STUDY=folder: your own DICOM files)
+# make test    lint and every test          make lint    only the linters
+# Both set themselves up in .venv from the pinned and hashed lock files; nothing else on the machine is touched, except that
+# `make test`, where it runs as root on Debian, installs the peers that the tests talk to (tests/peers/install).
+
+.PHONY: demo test lint setup peers lock
+.DEFAULT_GOAL := test
+.SILENT:
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+UV := uv==0.13.9
+
+demo: $(READY)
+	$(PYTHON) -m tests.demo $(if $(STUDY),--study "$(STUDY)")
+
+# Two processes, as the machines of CI have two cores; a file's tests stay together, since they share what they started.
+test: $(READY) peers lint
+	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+lint: $(READY)
+	$(PYTHON) -m ruff check --quiet .
+	$(PYTHON) -m ruff format --check --quiet .
+	$(PYTHON) -m mypy --no-error-summary
+	said=$$(.venv/bin/lint-imports --no-logo) || { echo "$$said"; exit 1; }
+
+setup: $(READY)
+
+peers:
+	tests/peers/install
+
+$(READY): tests/requirements.lock requirements.lock pyproject.toml
+	echo "setting up .venv (about a minute the first time)"
+	for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "make: needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv)" >&2; exit 1; fi; \
+	[ -x $(PYTHON) ] || $$found -m venv .venv
+	$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r tests/requirements.lock
+	$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input --no-deps --editable .
+	touch $@
+
+# The lock files hold versions and hashes and no address, so that they serve behind any mirror.
+COMPILE = .venv-lock/bin/uv pip compile --quiet pyproject.toml --universal --generate-hashes --no-header --no-annotate --no-emit-index-url
+lock:
+	python3 -m venv .venv-lock
+	.venv-lock/bin/pip install -qq --disable-pip-version-check $(UV)
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra test --output-file tests/requirements.lock

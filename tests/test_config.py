@@ -1,0 +1,190 @@
+"""Configuration: the examples are right and complete, and a wrong file is told everything that is wrong with it at once."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from dicom_node.config import Config, NodeFile, Peer, PeersFile, load_config
+from dicom_node.document import parse_file
+from dicom_node.errors import Problem, SettingsError
+from tests.peers.node import write_node
+from tests.places import REPOSITORY
+
+EXAMPLES = REPOSITORY / "config"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DICOM_NODE_DATA", raising=False)
+    monkeypatch.delenv("DICOM_NODE_DATABASE", raising=False)
+
+
+def problems_of(file: Path) -> tuple[Problem, ...]:
+    with pytest.raises(SettingsError) as raised:
+        load_config(file)
+    return raised.value.problems
+
+
+def write_files(folder: Path, node: str, peers: str) -> Path:
+    (folder / "package").mkdir()
+    (folder / "package" / "package.toml").touch()
+    (folder / "node.toml").write_text(node, encoding="utf-8")
+    (folder / "peers.toml").write_text(peers, encoding="utf-8")
+    return folder / "node.toml"
+
+
+GOOD_NODE = 'ae_title = "NODE"\ndata = "data"\nmodels = ["package"]\n'
+GOOD_PEERS = '[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\nmay = ["send"]\n'
+
+
+# -- the examples -------------------------------------------------------------------------------------------------------
+
+
+def test_the_examples_make_a_configuration() -> None:
+    config = load_config(EXAMPLES / "node.toml")
+    assert isinstance(config, Config)
+    assert config.models == (REPOSITORY / "models" / "ct-lung-nodule",)
+    assert config.data == REPOSITORY / "data"
+    assert set(config.peers) == {"orthanc"}
+
+
+def test_the_example_for_a_plain_pacs_is_right() -> None:
+    peers = parse_file(EXAMPLES / "peers-plain-pacs.toml", PeersFile).peers
+    assert {name for name, peer in peers.items() if "receive" in peer.may} == {"pacs", "teaching"}
+    assert peers["teaching"].results_for == ("scanner",)
+
+
+def keys_of(model: type[BaseModel], section: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of a file's model that holds a plain value, with its section."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from keys_of(type(field.default), name)
+        elif model is PeersFile:
+            yield from keys_of(Peer, "peers.orthanc")
+        else:
+            yield section, name
+
+
+def shown_keys(file: Path) -> Iterator[tuple[str, str, bool]]:
+    """Every key in an example file, commented out or not: its section, its name, and whether a comment stands before it."""
+    section, commented = "", False
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"\[(.*)\]$", line):
+            section, commented = match[1], False
+        elif match := re.match(r"(?:# )?(\w+) = ", line):
+            yield section, match[1], commented  # the comment of one key may speak of the next one too
+        else:
+            commented = line.startswith("#") or (commented and line != "")
+
+
+@pytest.mark.parametrize(("file", "model"), [("node.toml", NodeFile), ("peers.toml", PeersFile)])
+def test_every_key_stands_once_in_the_example_under_a_comment(file: str, model: type[BaseModel]) -> None:
+    shown = list(shown_keys(EXAMPLES / file))
+    assert sorted((section, key) for section, key, _ in shown) == sorted(keys_of(model))
+    assert [key for _, key, commented in shown if not commented] == []
+
+
+def test_what_the_example_shows_commented_out_is_the_default() -> None:
+    """Uncommenting every line changes nothing; `database` alone has a default that depends on `data`."""
+    text = (EXAMPLES / "node.toml").read_text(encoding="utf-8")
+    shown = "\n".join(re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines() if not line.startswith("# database = "))
+    assert NodeFile.model_validate(tomllib.loads(shown)) == parse_file(EXAMPLES / "node.toml", NodeFile)
+
+
+# -- what is wrong, all at once -----------------------------------------------------------------------------------------
+
+
+def test_every_problem_of_both_files_is_told_at_once(tmp_path: Path) -> None:
+    file = write_files(
+        tmp_path,
+        'ae_title = "A TITLE THAT IS TOO LONG"\ndata = "data"\nmodels = ["package"]\n[receiver]\nport = 70000\nasociations = 5\n',
+        '[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = "x"\nmay = ["sent"]\n',
+    )
+    found = {(problem.file.name, problem.key): problem for problem in problems_of(file)}
+    assert set(found) == {
+        ("node.toml", "ae_title"),
+        ("node.toml", "receiver.port"),
+        ("node.toml", "receiver.asociations"),
+        ("peers.toml", "peers.pacs.port"),
+        ("peers.toml", "peers.pacs.may.0"),
+    }
+    assert found["node.toml", "ae_title"].value == "A TITLE THAT IS TOO LONG"
+    assert "1 to 16 printable ASCII" in found["node.toml", "ae_title"].allowed
+    assert (found["node.toml", "receiver.port"].value, "65535" in found["node.toml", "receiver.port"].allowed) == ("70000", True)
+    assert "did you mean associations?" in found["node.toml", "receiver.asociations"].allowed
+    assert "'send', 'count' or 'receive'" in found["peers.toml", "peers.pacs.may.0"].allowed
+
+
+def test_a_key_like_no_other_is_refused_without_a_guess(tmp_path: Path) -> None:
+    (problem,) = problems_of(write_files(tmp_path, "zzzz = 1\n" + GOOD_NODE, GOOD_PEERS))
+    assert (problem.key, problem.allowed) == ("zzzz", "no such key")
+
+
+def test_a_missing_key_is_told_without_a_value(tmp_path: Path) -> None:
+    (problem,) = problems_of(write_files(tmp_path, GOOD_NODE.replace('ae_title = "NODE"\n', ""), GOOD_PEERS))
+    assert (problem.key, problem.value, problem.allowed) == ("ae_title", "", "Field required")
+
+
+@pytest.mark.parametrize("broken", ["ae_title = ", "\udcff"])
+def test_a_file_that_is_no_toml_is_told_with_its_place(tmp_path: Path, broken: str) -> None:
+    file = write_files(tmp_path, GOOD_NODE, GOOD_PEERS)
+    file.write_bytes(broken.encode("utf-8", errors="surrogateescape"))
+    (problem,) = problems_of(file)
+    assert problem.file == file
+    assert problem.allowed.startswith("valid TOML: ")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path / "node.toml")
+    assert [(problem.file.name, problem.key) for problem in problems] == [("node.toml", ""), ("peers.toml", "")]
+    assert all("No such file" in problem.allowed for problem in problems)
+
+
+def test_two_peers_of_one_title_cannot_be_told_apart(tmp_path: Path) -> None:
+    (problem,) = problems_of(write_files(tmp_path, GOOD_NODE, GOOD_PEERS + GOOD_PEERS.replace("peers.pacs", "peers.other")))
+    assert (problem.key, problem.value) == ("peers.other.ae_title", "PACS")
+
+
+def test_results_for_names_peers_that_are_there(tmp_path: Path) -> None:
+    (problem,) = problems_of(write_files(tmp_path, GOOD_NODE, GOOD_PEERS + 'results_for = ["pacs", "scaner"]\n'))
+    assert (problem.key, problem.value) == ("peers.pacs.results_for", "scaner")
+
+
+def test_a_model_folder_without_a_package_is_told(tmp_path: Path) -> None:
+    (problem,) = problems_of(write_files(tmp_path, GOOD_NODE.replace('["package"]', '["package", "no-such-model"]'), GOOD_PEERS))
+    assert (problem.key, problem.value) == ("models.1", "no-such-model")
+
+
+# -- what it gives -------------------------------------------------------------------------------------------------------
+
+
+def test_paths_start_at_the_folder_of_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_files(tmp_path, GOOD_NODE, GOOD_PEERS)
+    monkeypatch.chdir("/")
+    config = load_config(file)
+    assert config.data == tmp_path.resolve() / "data"
+    assert config.models == (tmp_path.resolve() / "package",)
+    assert config.database == f"sqlite:///{tmp_path.resolve() / 'data' / 'journal.sqlite'}"
+
+
+def test_the_environment_takes_the_place_of_data_and_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_files(tmp_path, GOOD_NODE, GOOD_PEERS)
+    monkeypatch.setenv("DICOM_NODE_DATA", "elsewhere")
+    monkeypatch.setenv("DICOM_NODE_DATABASE", "postgresql+psycopg://host/name")
+    config = load_config(file)
+    assert (config.data, config.database) == (tmp_path.resolve() / "elsewhere", "postgresql+psycopg://host/name")
+
+
+def test_the_configuration_that_tests_write_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    """tests/peers/node.py writes TOML itself."""
+    pacs = {"ae_title": 'A "B" C', "host": "127.0.0.1", "port": 4242, "may": ["send", "receive"], "addresses": ["any"]}
+    process = write_node(tmp_path, peers={"pacs": pacs}, models=(), settings={"language": "fr", "assemble": {"quiet_s": 0.25}})
+    config = load_config(process.config)
+    assert config.peers["pacs"].model_dump(exclude_unset=True) == {**pacs, "may": ("send", "receive"), "addresses": ("any",)}
+    assert (config.node.language, config.node.assemble.quiet_s, config.node.assemble.count_after_s) == ("fr", 0.25, 0.5)
+    assert config.node.receiver.port == process.port
+    assert config.data == process.data
