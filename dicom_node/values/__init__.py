@@ -3,7 +3,7 @@
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
 from .keys import AETitle, Key, PeerName, derive_digest, derive_key, derive_uid
-from .objects import DeliveryState, DicomObject, Role
+from .objects import DeliveryState, DicomObject, ReportRef, Role
 from .reasons import Reason
 from .result import (
     Analysed,
@@ -15,10 +15,11 @@ from .result import (
     PackageRef,
     Reservation,
     Result,
+    ResultIdentity,
     Stage,
 )
 from .selection import Accepted, Answer, AssembledSeries, FailedCondition, Refused
-from .series import CompletenessRule, SeriesHeaders
+from .series import CompletenessRule, SeriesHeaders, StoredSeries
 
 __all__ = [
     "DIMENSION_KEYWORDS",
@@ -50,11 +51,14 @@ __all__ = [
     "Reason",
     "Receipt",
     "Refused",
+    "ReportRef",
     "Reservation",
     "Result",
+    "ResultIdentity",
     "Role",
     "SeriesHeaders",
     "Stage",
+    "StoredSeries",
     "Volume",
     "derive_digest",
     "derive_key",

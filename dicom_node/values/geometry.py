@@ -43,7 +43,7 @@ class Geometry:
     lps_from_index: Affine | None
     frame_of_reference_uid: str | None
     volume_of: tuple[str, str] | None = None
-    tolerated: tuple[str, ...] = ()  # what was not quite right and taken all the same, such as "duplicate-identical"
+    tolerated: tuple[str, ...] = ()  # what was not quite right and taken all the same, such as "localizer-left-out"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,15 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRef:
+    """A report that was made earlier and sent to a destination, as another report names it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class DicomObject:
     """A whole Part 10 file, in memory, made from one result: the same result and profile give the same bytes."""
 

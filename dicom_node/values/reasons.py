@@ -229,3 +229,10 @@ class ResultMismatch(Reason):
     """The encoded segmentation, read back, did not lie on the mask that the model gave; nothing was sent."""
 
     voxels: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportMismatch(Reason):
+    """The encoded report, read back, did not say what the result says; nothing was sent."""
+
+    differences: int

@@ -85,7 +85,8 @@ class Reservation(StrEnum):
 
     COMPLETENESS_NOT_PROVEN = "completeness-not-proven"
     LOSSY_SOURCE = "lossy-source"
-    DUPLICATE_SLICES_TOLERATED = "duplicate-slices-tolerated"
+    FRAME_OF_REFERENCE_PER_SLICE = "frame-of-reference-per-slice"
+    NO_FRAME_OF_REFERENCE = "no-frame-of-reference"
     CANDIDATES_CAPPED = "candidates-capped"
 
 
@@ -97,6 +98,14 @@ class Stage:
     kind: str
     seconds: float
     given: tuple[tuple[str, float], ...] = ()  # such as ("candidates", 312.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultIdentity:
+    """What a result is known by: the digest of all that decides it, and the key of the result that it replaces."""
+
+    key: str
+    predecessor_key: str | None
 
 
 @dataclass(frozen=True, slots=True)

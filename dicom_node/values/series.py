@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .instance import InstanceHeaders
+from .instance import InstanceHeaders, InstanceRef
+from .keys import AETitle
 from .reasons import Reason
 
 
@@ -13,6 +14,17 @@ class CompletenessRule(StrEnum):
     COUNT = "count"  # the PACS counts as many instances as are here
     QUIET_TIME = "quiet-time"  # nothing came for the configured time, and no open association still feeds it
     OPERATOR = "operator"  # a person said so (replay)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """A complete series as the spool holds it, sorted by SOP Instance UID; `calling` is the title of who sent it last."""
+
+    series_instance_uid: str
+    study_instance_uid: str
+    instances: tuple[InstanceRef, ...]
+    rule: CompletenessRule
+    calling: AETitle
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,7 @@
+"""A result as DICOM objects: a segmentation and a report, pure and always the same, and read back before anyone sends them."""
+
+from .compare import compare
+from .objects import encode
+from .profile import Profile
+
+__all__ = ["Profile", "compare", "encode"]

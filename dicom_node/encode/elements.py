@@ -1,0 +1,68 @@
+"""Data elements as bytes: what is copied from the images is written as it is, whatever its VR would demand of it."""
+
+import struct
+from collections.abc import Iterable, Mapping
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_file_meta_info
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from dicom_node.values import derive_uid
+
+Elements = dict[int, tuple[str, bytes]]  # tag -> VR and value, in explicit VR little endian; the value of an SQ is its items
+
+IMPLEMENTATION_CLASS_UID = derive_uid("dicom-node", "implementation class")
+IMPLEMENTATION_VERSION_NAME = "DICOM-NODE"
+
+# An element of a VR with a length of 16 bits cannot hold more (PS3.5 7.1.2).
+LONGEST_SHORT_VALUE_BYTES = 65534
+
+
+def sequence_value(items: Iterable[Mapping[int, tuple[str, bytes]]]) -> bytes:
+    """The value of an SQ: items of defined length.
+
+    Source: PS3.5 7.5.1.
+    """
+    return b"".join(
+        struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+        for content in (b"".join(_element(tag, *item[tag]) for tag in sorted(item)) for item in items)
+    )
+
+
+def write_file(dataset: Dataset, copied: Elements, *, encoding: str) -> bytes:
+    """A Part 10 file in explicit VR little endian of `dataset`, in which `copied` takes the place of its own elements.
+
+    `encoding` is the Specific Character Set of the dataset's own text.
+    """
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    buffer.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(buffer, _file_meta(dataset), enforce_standard=True)
+    correct_ambiguous_vr(dataset, is_little_endian=True)
+    for tag in sorted({*dataset.keys(), *copied}):
+        if tag in copied:
+            buffer.write(_element(tag, *copied[tag]))
+        else:
+            write_data_element(buffer, dataset[tag], encoding)
+    return buffer.getvalue()
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    return meta
+
+
+def _element(tag: int, vr: str, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b"\0" if vr == "UI" else b" "  # PS3.5 6.2: the padding of these two kinds; no other odd value is copied
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")
+    length = struct.pack("<HI", 0, len(value)) if vr in EXPLICIT_VR_LENGTH_32 else struct.pack("<H", len(value))
+    return head + length + value

@@ -1,0 +1,38 @@
+"""Everything that an object is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ReportRef, Role
+
+from .identity import ObjectUids, derive_object_uids, derive_series_number
+from .profile import Profile
+from .source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A result, the source instances of its volume by SOP Instance UID in slice order, what is copied from them, and the profile.
+
+    `replaced` is the report that the new one replaces.
+    """
+
+    result: Analysed
+    instances: Mapping[str, InstanceHeaders]
+    source: Source
+    profile: Profile
+    replaced: ReportRef | None
+
+    def uids(self, role: Role) -> ObjectUids:
+        """The UIDs of the object in this role."""
+        return derive_object_uids(self.result.key, role, self.profile)
+
+    def series_number(self, role: Role) -> int:
+        """The number of the series of the object in this role."""
+        return derive_series_number(self.result.package.name, role, self.source.series_number)
+
+    def frame(self, index: int) -> FrameHeaders:
+        """The header of the frame that a slice comes from."""
+        reference = self.result.geometry.frames[index]
+        frames = self.instances[reference.sop_instance_uid].frames
+        return next(frame for frame in frames if frame.frame_number == reference.frame_number)

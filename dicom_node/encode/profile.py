@@ -1,0 +1,31 @@
+"""What the configuration decides about objects."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from dicom_node.values import derive_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Everything outside result and images that changes the bytes of an object; all of it goes into the object's UIDs.
+
+    `station_name` empty means: the AE title. `manufacturer` and `model_name` are the node's own, not those of a model.
+    """
+
+    ae_title: str
+    node_version: str
+    language: Literal["en", "fr"] = "en"
+    station_name: str = ""
+    manufacturer: str = "dicom-node"
+    model_name: str = "dicom-node"
+
+    @property
+    def station(self) -> str:
+        return self.station_name or self.ae_title
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every field."""
+        return derive_digest(*(f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)))

@@ -1,0 +1,127 @@
+"""A Comprehensive 3D SR: an Imaging Measurement Report with a group for each finding, or one for each thing that was not detected.
+
+Source: PS3.16 TID 1500, 1411, 1501, 1600, 1004, 4019; PS3.3 A.35.13.
+"""
+
+from collections.abc import Sequence
+
+import highdicom as hd
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import CodedConcept as Code
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
+
+from dicom_node.texts import Language
+from dicom_node.values import ReportRef, Role
+
+from .groups import SCHEME, found_group, not_detected_group
+from .images import image_library
+from .inputs import Inputs
+from .seg import empty_patient_and_study
+from .sentences import comment_item, root_comment
+from .titles import series_description
+
+_LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}
+_PROCEDURES = {  # CID 100, where the images name no procedure
+    "CT": codes.cid100.CTUnspecifiedBodyRegion,
+    "MR": codes.cid100.MRIUnspecifiedBodyRegion,
+    "PT": codes.cid100.PETUnspecifiedBodyRegion,
+    "NM": codes.cid100.NMUnspecifiedBodyRegion,
+    "CR": codes.cid100.XRUnspecifiedBodyRegion,
+    "DX": codes.cid100.XRUnspecifiedBodyRegion,
+}
+
+
+def make_report(inputs: Inputs) -> Dataset:
+    """The report of a result, still without what is copied from the images."""
+    profile, uids = inputs.profile, inputs.uids(Role.REPORT)
+    report = hd.sr.Comprehensive3DSR(
+        evidence=_evidence(inputs),
+        content=_content(inputs),
+        series_instance_uid=uids.series,
+        series_number=inputs.series_number(Role.REPORT),
+        sop_instance_uid=uids.instance,
+        instance_number=1,
+        manufacturer=profile.manufacturer,
+        manufacturer_model_name=profile.model_name,
+        software_versions=profile.node_version,
+        device_serial_number=profile.ae_title,
+        series_description=series_description(inputs.result.package),
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="dicom-node", responsible_organization=profile.manufacturer)],
+    )
+    if inputs.replaced is not None:
+        report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
+    return report
+
+
+def _content(inputs: Inputs) -> Dataset:
+    """The root container."""
+    result, procedure, language = inputs.result, inputs.source.procedure, Language(inputs.profile.language)
+    found = {(finding.type.value, finding.type.scheme) for finding in result.findings}
+    missing = [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
+    report = hd.sr.MeasurementReport(
+        observation_context=hd.sr.ObservationContext(observer_device_context=_observer(inputs)),
+        procedure_reported=(
+            Code(procedure.value, procedure.scheme, procedure.meaning)
+            if procedure is not None
+            else _PROCEDURES.get(inputs.source.modality, codes.cid100.ImagingProcedure)
+        ),
+        imaging_measurements=[
+            *(found_group(finding, inputs) for finding in result.findings),
+            *(not_detected_group(concept, inputs) for concept in missing),
+        ],
+        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGES[language]),
+    )
+    root = report[0]
+    root.ContentSequence.insert(len(root.ContentSequence) - 1, image_library(inputs))
+    root.ContentSequence.insert(len(root.ContentSequence) - 1, comment_item(root_comment(result, missing, language)))
+    assert isinstance(root, Dataset)
+    return root
+
+
+def _observer(inputs: Inputs) -> hd.sr.ObserverContext:
+    """TID 1004: the model, by a UID that stays the same for all its results."""
+    package = inputs.result.package
+    return hd.sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+            uid=package.device_uid,
+            name=package.title,
+            manufacturer_name=package.manufacturer,
+            model_name=package.name,
+            serial_number=package.version,
+            physical_location=inputs.profile.station,
+        ),
+    )
+
+
+def _evidence(inputs: Inputs) -> Sequence[Dataset]:
+    """Every instance that the report refers to, by its UIDs alone."""
+    evidence = []
+    for uid, headers in inputs.instances.items():
+        instance = empty_patient_and_study(inputs.result)
+        instance.SOPClassUID, instance.SOPInstanceUID = headers.instance.sop_class_uid, uid
+        evidence.append(instance)
+    if inputs.result.findings:
+        segmentation = inputs.uids(Role.SEGMENTATION)
+        instance = empty_patient_and_study(inputs.result)
+        instance.SOPClassUID, instance.SOPInstanceUID = SegmentationStorage, segmentation.instance
+        instance.SeriesInstanceUID = segmentation.series
+        evidence.append(instance)
+    return evidence
+
+
+def _document(study_instance_uid: str, replaced: ReportRef) -> Dataset:
+    """An item of Predecessor Documents Sequence (PS3.3 C.17.2.2)."""
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = replaced.sop_class_uid, replaced.sop_instance_uid
+    series = Dataset()
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = replaced.series_instance_uid, [reference]
+    document = Dataset()
+    document.StudyInstanceUID, document.ReferencedSeriesSequence = study_instance_uid, [series]
+    return document

@@ -1,0 +1,16 @@
+"""Names and codes that segmentation and report share."""
+
+from dicom_node.values import CodedConcept, Laterality, PackageRef
+
+_LONGEST = 64  # characters of an LO (PS3.5 6.2)
+
+LATERALITY = {  # CID 244
+    Laterality.RIGHT: CodedConcept("24028007", "SCT", "Right"),
+    Laterality.LEFT: CodedConcept("7771000", "SCT", "Left"),
+}
+
+
+def series_description(package: PackageRef) -> str:
+    """What a radiologist looks for in the list of series: `AI lung nodules RESEARCH`."""
+    suffix = "" if package.product else " RESEARCH"
+    return f"AI {package.title}"[: _LONGEST - len(suffix)].rstrip() + suffix
