@@ -15,4 +15,9 @@ The way of an instance, and the order of the layers (an import points down this 
     package, config, log, texts, errors, clock, values      the ground
 """
 
+import os
+
 __version__ = "0.1.0"
+
+# ONNX Runtime tells its maker over the internet how it is used, unless it finds this when it is loaded; nothing leaves the hospital.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -44,10 +44,14 @@ class AssembleSection(Section):
 
     quiet_s: Annotated[float, Field(gt=0)] = 10.0
     count_after_s: Annotated[float, Field(gt=0)] = 2.0
+    broken_s: Annotated[float, Field(ge=0)] = 60.0
 
 
 class DeliverSection(Section):
-    """How often, and how long apart, an object is sent again that was not acknowledged: `first_retry_s`, doubled up to `longest_retry_s`."""
+    """How often, and how long apart, an object is sent again that was not acknowledged.
+
+    The first retry comes after `first_retry_s`, each later one after twice the time, up to `longest_retry_s`.
+    """
 
     first_retry_s: Annotated[float, Field(gt=0)] = 5.0
     longest_retry_s: Annotated[float, Field(gt=0)] = 3600.0
@@ -122,6 +126,13 @@ class Config(Section):
     def kept(self) -> Path:
         return self.data / "kept"
 
+    @property
+    def first_look_s(self) -> float:
+        """When to look at a series for the first time: soon where a PACS can be asked for its count, else after the quiet time."""
+        may_count = any("count" in peer.may for peer in self.peers.values())
+        quiet_s = self.node.assemble.quiet_s
+        return min(self.node.assemble.count_after_s, quiet_s) if may_count else quiet_s
+
 
 def load_config(file: Path) -> Config:
     """Read `node.toml` and the `peers.toml` that it names; raises SettingsError with every problem of both.
@@ -162,7 +173,9 @@ def _peer_problems(file: Path, peers: PeersFile) -> list[Problem]:
         other = titles.setdefault(peer.ae_title, name)
         if other != name:
             problems.append(Problem(file, f"peers.{name}.ae_title", peer.ae_title, f"a title of its own ({other} has this one)"))
-        for source in peer.results_for:
-            if source not in peers.peers:
-                problems.append(Problem(file, f"peers.{name}.results_for", source, f"one of {', '.join(peers.peers)}"))
+        problems += (
+            Problem(file, f"peers.{name}.results_for", source, f"one of {', '.join(peers.peers)}")
+            for source in peer.results_for
+            if source not in peers.peers
+        )
     return problems

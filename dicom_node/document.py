@@ -23,17 +23,36 @@ def parse_file(file: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate(document)
     except ValidationError as cause:
-        raise SettingsError(tuple(_problem(file, fault, kind) for fault in cause.errors())) from cause
+        raise SettingsError(tuple(_problem(file, fault, kind, document) for fault in _own_faults(cause))) from cause
 
 
-def _problem(file: Path, fault: Any, kind: type[BaseModel]) -> Problem:
-    key = ".".join(str(part) for part in fault["loc"])
+def _own_faults(cause: ValidationError) -> list[Any]:
+    """The faults without those that only follow from a fault inside: a list is called too short when its items are wrong."""
+    faults = cause.errors()
+    parents = {fault["loc"][:length] for fault in faults for length in range(len(fault["loc"]))}
+    return [fault for fault in faults if fault["loc"] not in parents]
+
+
+def _problem(file: Path, fault: Any, kind: type[BaseModel], document: Any) -> Problem:
+    key = ".".join(_keys_of(fault, document))
     value = "" if fault["type"] == "missing" else _shortened(fault["input"])
     allowed = fault["msg"]
     if fault["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys(kind, set())), n=1)
         allowed = f"no such key{f'; did you mean {nearest[0]}?' if nearest else ''}"
     return Problem(file, key, value, allowed)
+
+
+def _keys_of(fault: Any, document: Any) -> list[str]:
+    """The place of a fault as the file has it: pydantic puts the tag of a union between the keys, which the reader never wrote."""
+    keys: list[str] = []
+    *outer, last = fault["loc"]
+    for part in outer:
+        if (isinstance(document, dict) and part in document) or (isinstance(document, list) and isinstance(part, int)):
+            keys.append(str(part))
+            document = document[part]
+    is_tag = fault["type"].startswith("union_tag") and isinstance(last, str)
+    return keys if is_tag else [*keys, str(last)]
 
 
 def _shortened(value: object) -> str:

@@ -13,7 +13,9 @@ NodeError
 │   └── StatusRefused       the peer answered with a failure
 ├── InferenceError          the child process
 │   ├── ChildDied
-│   └── ChildTooSlow
+│   ├── ChildTooSlow
+│   ├── ChildRaised         it caught an exception and goes on
+│   └── ModelUnusable       a network that cannot be loaded, or not as it should run
 └── EncodingError           an object could not be made, or did not equal its result when read back
 
 Each says whether to try again: the only thing that the engine asks. Texts for two readers lie in `texts/errors.toml`.
@@ -37,6 +39,9 @@ class NodeError(Exception):
     """Base of all errors of the node. `str()` names class and fields, which never hold a value of the patient."""
 
     again = Again.NEVER
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,21 @@ class ChildTooSlow(InferenceError):
 
     again = Again.NEVER
     limit_s: float
+
+
+@dataclass
+class ChildRaised(InferenceError):
+    """The process answered a request with an exception and lives on. `error` is its class: messages may hold values."""
+
+    error: str
+
+
+@dataclass
+class ModelUnusable(InferenceError):
+    """ONNX Runtime cannot load a network of a package, gives it another provider than asked for, or its input does not fit."""
+
+    again = Again.NEVER
+    model: str
 
 
 @dataclass

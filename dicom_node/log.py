@@ -8,9 +8,11 @@ import dataclasses
 import json
 import logging
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PeerName
 
@@ -117,6 +119,15 @@ class StudyJudged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceDone(Event):
+    """The inference process answered; what follows is encoding."""
+
+    study: Key
+    result: Key
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ResultMade(Event):
     study: Key
     result: Key
@@ -180,6 +191,23 @@ def start_logging(level: str) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("dicom_node").setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    for name in {*logging.root.manager.loggerDict, *_OWN_HANDLERS}:
+        if logging.getLogger(name).handlers or name in _OWN_HANDLERS:
+            logging.getLogger(name).handlers[:] = [handler]
+            logging.getLogger(name).propagate = False
+    # What nobody caught is printed by Python with its message, unless somebody else takes it.
+    sys.excepthook = lambda _kind, error, _trace: _log_uncaught(error)
+    threading.excepthook = lambda ending: _log_uncaught(ending.exc_value)
+    sys.unraisablehook = lambda ending: _log_uncaught(ending.exc_value)
+
+
+# Libraries that write through a handler of their own, once they are started, unless one is there.
+_OWN_HANDLERS = {"dbos"}
+
+
+def _log_uncaught(error: BaseException | None) -> None:
+    if error is not None:
+        logging.getLogger("uncaught").error("", exc_info=error)
 
 
 class _Formatter(logging.Formatter):
@@ -187,8 +215,20 @@ class _Formatter(logging.Formatter):
         line = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower()}
         if record.name == "dicom_node":
             return json.dumps({**line, "event": record.getMessage(), **record.__dict__["fields"]})
-        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        return json.dumps({**line, "event": "Foreign", "library": record.name, "place": f"{record.module}:{record.lineno}", "error": error})
+        foreign: dict[str, object] = {
+            **line,
+            "event": "Foreign",
+            "library": record.name,
+            "place": f"{record.module}:{record.lineno}",
+            "error": None,
+        }
+        if record.exc_info and record.exc_info[0]:
+            frames = traceback.extract_tb(record.exc_info[2])[-_MOST_FRAMES:]
+            foreign |= {"error": record.exc_info[0].__name__, "frames": [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]}
+        return json.dumps(foreign)
+
+
+_MOST_FRAMES = 12
 
 
 def _plain(value: object) -> object:

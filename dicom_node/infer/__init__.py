@@ -1,0 +1,30 @@
+"""The stages of a package, run on a volume in a child process that may crash, hang or be killed without harm to the rest."""
+
+from .child import Readers, serve
+from .classify import find_scores, sample_patches
+from .detect import find_blobs
+from .device import Device
+from .growth import grow
+from .lungs import find_lungs
+from .regions import Candidate, Region
+from .request import Request
+from .run import RunIdentity, run_stages
+from .sessions import Sessions, count_threads
+
+__all__ = [
+    "Candidate",
+    "Device",
+    "Readers",
+    "Region",
+    "Request",
+    "RunIdentity",
+    "Sessions",
+    "count_threads",
+    "find_blobs",
+    "find_lungs",
+    "find_scores",
+    "grow",
+    "run_stages",
+    "sample_patches",
+    "serve",
+]

@@ -9,7 +9,9 @@ from dicom_node.errors import Problem, SettingsError
 from dicom_node.values import PackageRef, derive_uid
 
 from .manifest import Manifest
+from .stages import NetworkClassify, Stage
 
+_AXIS_OF = {"L": 0, "R": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 # The parts of a package that its behaviour depends on; a corrected card is not another model.
 _BEHAVIOUR_SUFFIXES = {".toml", ".onnx"}
 
@@ -58,6 +60,7 @@ def find_problems(file: Path, manifest: Manifest) -> list[Problem]:
         model = getattr(stage, "model", None)
         if model is not None and (Path(model).name != model or not (file.parent / model).is_file()):
             problems.append(Problem(file, f"{key}.model", model, "an ONNX file in the package's own folder"))
+        problems += _shape_problems(file, key, stage)
         earlier.append(stage.name)
     for number, output in enumerate(manifest.outputs):
         for field in ("stage", "laterality_from"):
@@ -70,6 +73,19 @@ def find_problems(file: Path, manifest: Manifest) -> list[Problem]:
         tests = ("one_of", "none_of", "contains_none", "at_least", "at_most")
         if not any(getattr(condition, test) is not None for test in tests):
             problems.append(Problem(file, f"accept.conditions.{number}", "", f"one of {', '.join(tests)}"))
+    return problems
+
+
+def _shape_problems(file: Path, key: str, stage: Stage) -> list[Problem]:
+    """Grids that cannot be: axes that do not span the patient, quarter turns of a patch that is not square."""
+    problems: list[Problem] = []
+    grid = getattr(stage, "input", None)
+    if grid is not None and len({_AXIS_OF[letter] for letter in grid.orientation}) != 3:
+        problems.append(Problem(file, f"{key}.input.orientation", grid.orientation, "one letter of each pair L R, A P, S I"))
+    if isinstance(stage, NetworkClassify) and stage.rotations > 1:
+        is_square = stage.size[0] == stage.size[1] and stage.spacing_mm[0] == stage.spacing_mm[1]
+        if not is_square:
+            problems.append(Problem(file, f"{key}.rotations", str(stage.rotations), "1, or a patch as high as it is wide"))
     return problems
 
 

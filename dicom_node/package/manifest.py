@@ -97,12 +97,14 @@ class Running(Part):
     memory_limit_mb: Annotated[int, Field(ge=256)] = 8192
 
 
-AnyStage = (
+# The tags decide which kind is meant, so that a fault is told once, against that kind alone.
+AnyStage = Annotated[
     Annotated[NetworkSegment | ThresholdSegment | GrowthSegment, Field(discriminator="by")]
     | Annotated[BlobDetect | HeatMapDetect, Field(discriminator="by")]
     | NetworkClassify
-    | Measure
-)
+    | Measure,
+    Field(discriminator="kind"),
+]
 
 
 class Manifest(Part):

@@ -23,8 +23,8 @@ class Receipts(Protocol):
     def commit(self, receipt: Receipt) -> Known:
         """Make a receipt durable; returns when it is."""
 
-    def association_ended(self, association: str) -> None:
-        """The association feeds no series any more."""
+    def association_ended(self, association: str, *, is_broken: bool) -> None:
+        """The association feeds no series any more; `is_broken` where it was cut off, so that its sender has more to send."""
 
     def receiver_started(self, prefix: str) -> None:
         """Associations whose name begins so are of a receiver that died."""

@@ -110,7 +110,10 @@ class Receiver:
         if source is None:
             return
         try:
-            self._receipts.association_ended(source.association)
+            # A sender that said nothing for the network time-out, between two messages, had sent what it wanted: then the abort
+            # was ours (pynetdicom keeps that in `_sent_abort` alone). One that was cut off, by whomever, had not.
+            fell_silent = association._sent_abort and intake.is_idle and self._server is not None
+            self._receipts.association_ended(source.association, is_broken=not association.is_released and not fell_silent)
         finally:
             self._slots.release()
             self._open.discard(intake)

@@ -132,7 +132,7 @@ def write_node(
         "data": "data",
         "models": [str(model) for model in models],
         "receiver": {"host": "127.0.0.1", "port": port, "disk_high_water_percent": 100.0},
-        "assemble": {"quiet_s": 1.0, "count_after_s": 0.5},
+        "assemble": {"quiet_s": 1.0, "count_after_s": 0.5, "broken_s": 15.0},
         "infer": {},
         "deliver": {"first_retry_s": 1.0, "longest_retry_s": 2.0},
     }

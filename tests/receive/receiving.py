@@ -30,6 +30,7 @@ class FileReceipts:
         self.receipts: list[Receipt] = []
         self.conflicts: list[Receipt] = []
         self.ended: list[str] = []
+        self.broken: list[str] = []
         self.refusals: list[tuple[str, int, str]] = []
         self.started: list[str] = []
 
@@ -46,8 +47,10 @@ class FileReceipts:
             self.receipts.append(receipt)
             return Known.NEW
 
-    def association_ended(self, association: str) -> None:
+    def association_ended(self, association: str, *, is_broken: bool) -> None:
         self.ended.append(association)
+        if is_broken:
+            self.broken.append(association)
 
     def receiver_started(self, prefix: str) -> None:
         self.started.append(prefix)

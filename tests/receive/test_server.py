@@ -38,8 +38,19 @@ def test_the_end_of_an_association_is_told_after_its_last_receipt(running: Runni
     running.receiver.stop(grace_s=2.0)
     assert running.receipts.ended == [running.receipts.receipts[0].association]
     assert running.receipts.ended[0].startswith(running.receipts.started[0])
+    assert running.receipts.broken == []
     assert running.events.names == ["AssociationAccepted", "AssociationEnded"]
     assert running.events.fields[1]["stored"] == 1
+
+
+@pytest.mark.parametrize("how", ["abort", "close"])
+def test_an_association_that_breaks_off_is_told_as_broken(running: Running, how: str) -> None:
+    """Its sender has more to send: quiet time must not end the series at once."""
+    with running.associate() as association:
+        association.store(make_data_set(), CT_IMAGE, "2.25.7")
+        association.abort() if how == "abort" else association.connection.close()
+    wait_until(lambda: running.receipts.ended, limit_s=10, what="the end is not told")
+    assert running.receipts.broken == running.receipts.ended
 
 
 @pytest.mark.parametrize(

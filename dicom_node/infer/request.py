@@ -1,0 +1,74 @@
+"""What the node asks of the inference process, and how it is written between the two: one line of JSON each way."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from dicom_node.values import Geometry, Reservation, ResultIdentity, StoredSeries
+from dicom_node.values.codec import from_plain, to_plain
+
+# A longer line is no request: some 100 000 instances have room.
+LONGEST_LINE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Run the package in the folder `package` on one volume of a series that lies in the folder `spool`.
+
+    `package_digest`, where it is given, must be that of the folder's files: a package changed under the node's feet is not run.
+    """
+
+    package: str
+    spool: str
+    stored: StoredSeries
+    geometry: Geometry
+    identity: ResultIdentity
+    reservations: tuple[Reservation, ...] = ()
+    package_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request with where its result goes (a file that is not there yet), and the memory that it may use."""
+
+    request: Request
+    output: str
+    memory_limit_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The child's word: it is ready, or done with a task. `error` is the class of the exception that ended the task."""
+
+    error: str | None = None
+
+
+def write_task(task: Task) -> bytes:
+    """A task as one line."""
+    request = {field.name: to_plain(getattr(task.request, field.name)) for field in dataclasses.fields(Request)}
+    plain = {"request": request, "output": task.output, "memory_limit_mb": task.memory_limit_mb}
+    return json.dumps(plain, allow_nan=False).encode("ascii") + b"\n"
+
+
+def parse_task(line: bytes) -> Task:
+    """The task of a line; raises ValueError where it is none."""
+    plain: Any = json.loads(line)
+    try:
+        request = Request(**{name: from_plain(value) for name, value in plain["request"].items()})
+        return Task(request=request, output=str(plain["output"]), memory_limit_mb=int(plain["memory_limit_mb"]))
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise ValueError("no task") from cause
+
+
+def write_reply(reply: Reply) -> bytes:
+    """A reply as one line."""
+    return json.dumps({"error": reply.error}).encode("ascii") + b"\n"
+
+
+def parse_reply(line: bytes) -> Reply:
+    """The reply of a line; raises ValueError where it is none."""
+    plain = json.loads(line)
+    if not isinstance(plain, dict) or not isinstance(plain.get("error"), str | None):
+        raise ValueError("no reply")
+    return Reply(error=plain.get("error"))

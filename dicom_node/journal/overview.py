@@ -1,0 +1,168 @@
+"""What the journal knows, for a person: rows put together, no patient value among them."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from dicom_node.values import Analysed, Answer, CompletenessRule, DeliveryState, Key, NotAnalysed, Result, codec, derive_key
+
+from .kept import Kept
+from .tables import answers, conflicts, deliveries, refusals, results, series, studies
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    series_instance_uid: str
+    calling: str
+    instances: int
+    is_complete: bool
+    rule: CompletenessRule | None
+    generation: int
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    destination: str
+    role: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    state: DeliveryState
+    attempts: int
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    result: Result
+    predecessor: str | None
+    made_at: float
+    objects: tuple[ObjectRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """`failure` names the class of the error that ended the study's job, or is None."""
+
+    study_instance_uid: str
+    key: Key
+    state: str
+    failure: str | None
+    series: tuple[SeriesRow, ...]
+    results: tuple[ResultRow, ...]
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRow:
+    calling: str
+    status: int
+    comment: str
+    times: int
+
+
+def read_studies(connection: sa.Connection, kept: Kept, study_instance_uid: str | None, limit: int) -> tuple[StudyRow, ...]:
+    """One study, or the newest ones."""
+    query = sa.select(studies).order_by(studies.c.first_seen.desc()).limit(limit)
+    if study_instance_uid is not None:
+        query = query.where(studies.c.study_instance_uid == study_instance_uid)
+    return tuple(_study(connection, kept, row) for row in connection.execute(query).all())
+
+
+def find_study(connection: sa.Connection, text: str) -> str | None:
+    """The UID of a study given by its UID or by its key as log lines have it."""
+    for uid in connection.execute(sa.select(studies.c.study_instance_uid)).scalars():
+        if text in (uid, derive_key(uid).text):
+            return str(uid)
+    return None
+
+
+def read_refusals(connection: sa.Connection) -> tuple[RefusalRow, ...]:
+    """Instances that were not taken, the most frequent first."""
+    rows = connection.execute(sa.select(refusals).order_by(refusals.c.times.desc()))
+    return tuple(RefusalRow(row.calling, row.status, row.comment, row.times) for row in rows)
+
+
+def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]]) -> StudyRow:
+    uid = str(row.study_instance_uid)
+    all_series = _series(connection, uid)
+    all_results = _results(connection, kept, uid)
+    set_aside = sa.select(sa.func.count()).select_from(conflicts).where(conflicts.c.study_instance_uid == uid)
+    queued = any(item.state is DeliveryState.QUEUED for result in all_results for item in result.objects)
+    if any(not item.is_complete for item in all_series):
+        state = "open"
+    elif row.closed < row.generation or row.generation == 0:
+        state = "working"
+    else:
+        state = "delivering" if queued else "failed" if row.failure else "done"
+    return StudyRow(
+        study_instance_uid=uid,
+        key=derive_key(uid),
+        state=state,
+        failure=row.failure,
+        series=all_series,
+        results=all_results,
+        conflicts=connection.execute(set_aside).scalar_one(),
+    )
+
+
+def _series(connection: sa.Connection, study_instance_uid: str) -> tuple[SeriesRow, ...]:
+    said: dict[str, list[Answer]] = {}
+    for row in connection.execute(
+        sa.select(answers).where(answers.c.study_instance_uid == study_instance_uid).order_by(answers.c.package, answers.c.volume)
+    ):
+        answer = codec.load(row.answer.encode())
+        said.setdefault(row.series_instance_uid, []).append(answer)
+    rows = connection.execute(
+        sa.select(series).where(series.c.study_instance_uid == study_instance_uid).order_by(series.c.series_instance_uid)
+    )
+    return tuple(
+        SeriesRow(
+            series_instance_uid=row.series_instance_uid,
+            calling=row.calling,
+            instances=row.instances,
+            is_complete=row.is_complete,
+            rule=CompletenessRule(row.rule) if row.rule else None,
+            generation=row.generation,
+            answers=tuple(said.get(row.series_instance_uid, ())),
+        )
+        for row in rows
+    )
+
+
+def _results(connection: sa.Connection, kept: Kept, study_instance_uid: str) -> tuple[ResultRow, ...]:
+    rows = connection.execute(sa.select(results).where(results.c.study_instance_uid == study_instance_uid).order_by(results.c.number)).all()
+    return tuple(
+        ResultRow(
+            result=_as_result(kept.read_value(row.kept)),
+            predecessor=row.predecessor,
+            made_at=row.made_at,
+            objects=_objects(connection, row.key),
+        )
+        for row in rows
+    )
+
+
+def _objects(connection: sa.Connection, key: str) -> tuple[ObjectRow, ...]:
+    rows = connection.execute(
+        sa.select(deliveries).where(deliveries.c.result_key == key).order_by(deliveries.c.destination, deliveries.c.number)
+    )
+    return tuple(
+        ObjectRow(
+            row.destination,
+            row.role,
+            row.sop_class_uid,
+            row.sop_instance_uid,
+            DeliveryState(row.state),
+            row.attempts,
+            row.status,
+            row.error,
+        )
+        for row in rows
+    )
+
+
+def _as_result(value: object) -> Result:
+    assert isinstance(value, Analysed | NotAnalysed)
+    return value

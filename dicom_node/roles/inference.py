@@ -1,0 +1,45 @@
+"""The inference process: the one place where models, native libraries and untrusted compressed pixels meet.
+
+Run by `infer.Device` as `python -m dicom_node.roles.inference THREADS DESCRIPTOR`; not a command for people.
+"""
+
+import os
+import signal
+import sys
+
+from dicom_node import assemble, infer, spool
+from dicom_node.clock import SystemClock
+from dicom_node.log import RoleName, log_broken, start_logging
+from dicom_node.package import load_package
+
+from .lifeline import die_with_parent
+
+
+def main(threads: int, replies: int) -> None:
+    """Answer tasks from standard input on the descriptor `replies` until the parent ends."""
+    die_with_parent(os.getppid())  # a parent that is gone already shows as the end of standard input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
+    _silence_libraries()
+    start_logging("warning")
+    readers = infer.Readers(
+        read_headers=spool.read_headers,
+        read_volume=assemble.read_volume,
+        load_package=load_package,
+        monotonic=SystemClock().monotonic,
+    )
+    sessions = infer.Sessions(infer.count_threads(threads))
+    with os.fdopen(replies, "wb") as answers:
+        infer.serve(sys.stdin.buffer, answers, readers, sessions, lambda error: log_broken(RoleName.INFERENCE, error))
+
+
+def _silence_libraries() -> None:
+    """Keep standard error for our own log; what native libraries write there by themselves may hold values."""
+    own = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    sys.stderr = os.fdopen(own, "w", encoding="utf-8", buffering=1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,182 @@
+"""What the node knows of its studies, for a person and for a program. UIDs and technical values; no patient value."""
+
+import dataclasses
+from typing import Any
+
+from pydicom.uid import UID
+
+from dicom_node import journal
+from dicom_node.config import Config
+from dicom_node.texts import Language, Reader, render_reason
+from dicom_node.texts.render import name_of
+from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, Reason
+
+
+def find_status(config: Config, study: str, limit: int, language: Language) -> dict[str, Any] | None:
+    """One study, or the newest ones, as plain values ready for JSON; None where the study is not known."""
+    journal.migrate(config.database)
+    engine = journal.open_engine(config.database)
+    kept = journal.Kept(config.kept)
+    with engine.begin() as connection:
+        uid = journal.find_study(connection, study) if study else None
+        if study and uid is None:
+            return None
+        rows = journal.read_studies(connection, kept, uid, limit)
+        refusals = journal.read_refusals(connection)
+    engine.dispose()
+    return {
+        "studies": [_study(row, language) for row in rows],
+        "refused": [{**dataclasses.asdict(row), "status": f"{row.status:04X}"} for row in refusals],
+    }
+
+
+def _study(row: journal.StudyRow, language: Language) -> dict[str, Any]:
+    return {
+        "study": row.study_instance_uid,
+        "key": row.key.text,
+        "state": row.state,
+        "failure": row.failure,
+        "conflicts": row.conflicts,
+        "series": [_series(one, language) for one in row.series],
+        "results": [_result(one, language) for one in row.results],
+    }
+
+
+def _series(row: journal.SeriesRow, language: Language) -> dict[str, Any]:
+    return {
+        "series": row.series_instance_uid,
+        "calling": row.calling,
+        "instances": row.instances,
+        "state": "complete" if row.is_complete else "open",
+        "rule": row.rule.value if row.rule else None,
+        "reopened": row.generation,
+        "answers": [_answer(answer, language) for answer in row.answers],
+    }
+
+
+def _answer(answer: Answer, language: Language) -> dict[str, Any]:
+    common = {"package": answer.package, "volume": answer.volume}
+    if isinstance(answer, Accepted):
+        verdict = "chosen" if answer.chosen else "outranked"
+        return {**common, "verdict": verdict, "because": [list(pair) for pair in answer.because], "failed": [], "reason": None}
+    return {
+        **common,
+        "verdict": "refused",
+        "because": [],
+        "failed": [dataclasses.asdict(condition) for condition in answer.failed],
+        "reason": None if answer.reason is None else _reason(answer.reason, language),
+    }
+
+
+def _reason(reason: Reason, language: Language) -> dict[str, Any]:
+    return {
+        "name": name_of(type(reason)),
+        "text": render_reason(reason, Reader.ADMINISTRATOR, language),
+        "radiologist": render_reason(reason, Reader.RADIOLOGIST, language),
+    }
+
+
+def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
+    result = row.result
+    deliveries: dict[str, list[journal.ObjectRow]] = {}
+    for one in row.objects:
+        deliveries.setdefault(one.destination, []).append(one)
+    return {
+        "key": result.key[:16],
+        "series": result.series_instance_uid,
+        "package": "" if result.package is None else result.package.name,
+        "version": "" if result.package is None else result.package.version,
+        "kind": "analysed" if isinstance(result, Analysed) else "not-analysed",
+        "predecessor": row.predecessor[:16] if row.predecessor else None,
+        "reason": _reason(result.reason, language) if isinstance(result, NotAnalysed) else None,
+        "reservations": [one.value for one in result.reservations] if isinstance(result, Analysed) else [],
+        "findings": _findings(result) if isinstance(result, Analysed) else [],
+        "stages": [
+            {"name": one.name, "kind": one.kind, "seconds": round(one.seconds, 3), "given": dict(one.given)} for one in result.stages
+        ],
+        "deliveries": [
+            {
+                "destination": destination,
+                "objects": [
+                    {
+                        "role": one.role,
+                        "sop_class": one.sop_class_uid,
+                        "uid": one.sop_instance_uid,
+                        "state": one.state.value,
+                        "attempts": one.attempts,
+                        "status": None if one.status is None else f"{one.status:04X}",
+                        "error": one.error,
+                    }
+                    for one in objects
+                ],
+            }
+            for destination, objects in deliveries.items()
+        ],
+    }
+
+
+def _findings(result: Analysed) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": finding.number,
+            "label": finding.label,
+            "site": finding.site.meaning if finding.site else None,
+            "laterality": finding.laterality.value if finding.laterality else None,
+            "centre_lps": [round(value, 1) for value in finding.centre_lps],
+            "score": finding.score,
+            "measurements": {
+                measured.concept.meaning: f"{measured.value:.{measured.digits}f} {measured.unit.value}" for measured in finding.measurements
+            },
+        }
+        for finding in result.findings
+    ]
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The same for a person, a line for each fact."""
+    lines: list[str] = []
+    for study in found["studies"]:
+        failure = f", failed: {study['failure']}" if study["failure"] else ""
+        aside = f", set aside: {study['conflicts']}" if study["conflicts"] else ""
+        lines.append(f"study {study['study']}  [{study['key']}]  {study['state']}{failure}{aside}")
+        for series in study["series"]:
+            rule = f" by {series['rule']}" if series["rule"] else ""
+            again = f", reopened {series['reopened']} times" if series["reopened"] else ""
+            lines.append(
+                f"  series {series['series']}  {series['instances']} instances from {series['calling']}, {series['state']}{rule}{again}"
+            )
+            lines += (f"    {line}" for answer in series["answers"] for line in _answer_lines(answer))
+        lines += (f"  {line}" for result in study["results"] for line in _result_lines(result))
+    for refused in found["refused"]:
+        lines.append(f"refused {refused['times']} instances from {refused['calling']}: {refused['status']} {refused['comment']}")
+    return "\n".join(lines) or "no studies yet"
+
+
+def _answer_lines(answer: dict[str, Any]) -> list[str]:
+    head = f"{answer['package']}: {answer['verdict']}"
+    if answer["reason"]:
+        return [f"{head}: {answer['reason']['text']}"]
+    because = ", ".join(f"{subject} {value}" for subject, value in answer["because"])
+    failed = "; ".join(f"{one['subject']} is {one['found']}, wanted {one['wanted']}" for one in answer["failed"])
+    detail = failed or because
+    return [f"{head}: {detail}" if detail else head]
+
+
+def _result_lines(result: dict[str, Any]) -> list[str]:
+    head = f"result [{result['key']}] {result['package']} {result['version']}: "
+    if result["reason"]:
+        return [head + result["reason"]["text"]]
+    replaced = f", replaces [{result['predecessor']}]" if result["predecessor"] else ""
+    reserved = f" ({', '.join(result['reservations'])})" if result["reservations"] else ""
+    lines = [head + f"{len(result['findings'])} findings{reserved}{replaced}"]
+    for finding in result["findings"]:
+        measured = ", ".join(f"{name} {value}" for name, value in finding["measurements"].items())
+        lines.append(f"  {finding['number']}. {finding['label']} {finding['laterality'] or ''} score {finding['score']}: {measured}")
+    for delivery in result["deliveries"]:
+        for one in delivery["objects"]:
+            error = f", {one['error']}" if one["error"] else ""
+            lines.append(
+                f"  to {delivery['destination']}: {UID(one['sop_class']).name} {one['uid']}: {one['state']} "
+                f"(tries {one['attempts']}, status {one['status'] or '-'}{error})"
+            )
+    return lines

@@ -1,0 +1,64 @@
+"""An inference process whose package loader does what the package's folder is called: the real loop, with accidents on demand."""
+
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+
+from dicom_node import infer
+from dicom_node.package import Package, load_package
+from dicom_node.values import Geometry, Reason, SeriesHeaders
+from dicom_node.values.reasons import NoPixels
+
+
+class Unheard(Exception):
+    """Its message holds what no log may show."""
+
+
+def load(folder: Path) -> Package:
+    match folder.name.partition("-")[0]:
+        case "raise":
+            raise Unheard("Muster^Erika")
+        case "hang":
+            time.sleep(600)
+        case "kill":
+            os.kill(os.getpid(), 9)
+        case "crash":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(3)
+        case "print":
+            os.write(1, b'{"error": "from a library"}\n' * 5)
+            print("hello")
+        case "memory":
+            bytearray(3 << 30)
+    return load_package(folder)
+
+
+def read_headers(root: Path, instances: object, *, series_instance_uid: str, study_instance_uid: str, rule: object) -> SeriesHeaders:
+    return SeriesHeaders(series_instance_uid, study_instance_uid, ())
+
+
+def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry) -> Reason:
+    return NoPixels()
+
+
+def forget(error: BaseException) -> None:
+    """The node's own process logs its class here."""
+
+
+def main(mode: str, replies: int) -> None:
+    if mode == "silent":
+        time.sleep(600)
+    if mode == "dead":
+        sys.exit(7)
+    if mode == "babble":
+        os.write(replies, b"this is no reply\n")
+    readers = infer.Readers(read_headers=read_headers, read_volume=read_volume, load_package=load, monotonic=time.monotonic)
+    with os.fdopen(replies, "wb") as answers:
+        infer.serve(sys.stdin.buffer, answers, readers, infer.Sessions(1), forget)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
