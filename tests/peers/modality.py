@@ -1,29 +1,15 @@
 """A modality that sends images as they are: data sets that a test made, or files with every byte that they have."""
 
 import io
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
+from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 
-from tests.peers.sender import RawAssociation, Rejected
-
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An instance as it goes over the network."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    data_set: bytes
+from tests.peers.part10 import EXPLICIT_LITTLE, Encoded
+from tests.peers.sender import RawAssociation
 
 
 class Modality:
@@ -70,23 +56,7 @@ class Modality:
 def encode(data_set: Dataset) -> Encoded:
     """A data set of a test, explicit little endian."""
     buffer = io.BytesIO()
-    plain = pydicom.filebase.DicomIO(buffer)
+    plain = DicomIO(buffer)
     plain.is_little_endian, plain.is_implicit_VR = True, False
     write_dataset(plain, data_set)
     return Encoded(str(data_set.SOPClassUID), str(data_set.SOPInstanceUID), EXPLICIT_LITTLE, buffer.getvalue())
-
-
-def read_encoded(path: Path) -> Encoded | None:
-    """A file's data set with every byte that it has, and the names under which a sender could send it; None where it has none."""
-    try:
-        meta = read_file_meta_info(path)
-    except (pydicom.errors.InvalidDicomError, EOFError, ValueError):
-        return None
-    names = [str(meta.get(name, "")) for name in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")]
-    if not all(names) or "FileMetaInformationGroupLength" not in meta:
-        return None
-    content = path.read_bytes()[132 + 12 + int(meta.FileMetaInformationGroupLength) :]
-    return Encoded(names[0], names[1], names[2], content)
-
-
-__all__ = ["EXPLICIT_LITTLE", "Encoded", "Modality", "Rejected", "encode", "read_encoded"]

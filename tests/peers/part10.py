@@ -1,11 +1,40 @@
 """Data sets out of files, byte for byte: what a sender would put on the network."""
 
 import struct
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+# Files without meta information: over the network the presentation context gives the syntax.
+_SYNTAXES = {"ExplVR_BigEndNoMeta.dcm": BIG_ENDIAN, "ExplVR_LitEndNoMeta.dcm": EXPLICIT_LITTLE, "rtstruct.dcm": IMPLICIT_LITTLE}
 
 _LONG = (b"OB", b"OW", b"UN", b"UR", b"UT", b"SQ")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An instance as it goes over the network."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    data_set: bytes
+
+
+def read_encoded(file: Path) -> Encoded | None:
+    """What a C-STORE would carry of a file, every byte of its data set; None where it has no UID, an illegal one, or no syntax."""
+    syntax, data_set = split_file(file)
+    syntax = syntax or _SYNTAXES.get(file.name)
+    plain = zlib.decompressobj(-15).decompress(data_set) if syntax == DEFLATED else data_set
+    uids = find_uids(plain, syntax) if syntax else None
+    if syntax is None or uids is None or len(uids[1]) > 64:
+        return None
+    return Encoded(*uids, syntax, data_set)
 
 
 def split_file(file: Path) -> tuple[str | None, bytes]:

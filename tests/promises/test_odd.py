@@ -5,12 +5,11 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-import pydicom
-
 from tests.make.study import make_chest
-from tests.peers.modality import Modality, read_encoded
+from tests.peers.modality import Modality
 from tests.peers.node import NodeProcess
 from tests.peers.orthanc import Orthanc, start_orthanc
+from tests.peers.part10 import read_encoded, split_file
 from tests.peers.waiting import wait_until
 from tests.promises.studies import orthanc_as_peer, read_masks, read_values, results_in, wait_until_done
 
@@ -85,13 +84,4 @@ def digests_in_spool(running: NodeProcess) -> set[str]:
         connection.close()
     root = running.data / "spool"
     found = {hashlib.sha256((root / file).read_bytes()[offset : offset + length]).hexdigest() for file, offset, length in rows}
-    return found | {digest_of_data_set(root / file) for (file,) in aside}
-
-
-def digest_of_data_set(path: Path) -> str:
-    """SHA-256 of what follows the file meta information."""
-    with path.open("rb") as file:
-        meta = pydicom.filereader.read_file_meta_info(file.name)
-        length = 132 + 12 + int(meta.FileMetaInformationGroupLength)
-        file.seek(length)
-        return hashlib.sha256(file.read()).hexdigest()
+    return found | {hashlib.sha256(split_file(root / file)[1]).hexdigest() for (file,) in aside}

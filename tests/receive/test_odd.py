@@ -1,45 +1,32 @@
 """Odd but real files over one running receiver: each is answered, what is acknowledged is stored as it came, nothing else happens."""
 
 import hashlib
-import zlib
 from collections import Counter
 from pathlib import Path
 
 from dicom_node.spool import read_headers
 from dicom_node.values import CompletenessRule, Reason
-from tests.peers.part10 import BIG_ENDIAN, find_uids, split_file
-from tests.peers.sender import EXPLICIT_LITTLE, IMPLICIT_LITTLE, RawAssociation
+from tests.peers.part10 import Encoded, read_encoded
+from tests.peers.sender import RawAssociation
 
 from .receiving import Running, receiving
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
 
-# Files without meta information: over the network the presentation context gives the syntax.
-SYNTAXES = {"ExplVR_BigEndNoMeta.dcm": BIG_ENDIAN, "ExplVR_LitEndNoMeta.dcm": EXPLICIT_LITTLE, "rtstruct.dcm": IMPLICIT_LITTLE}
-
-
-def find_sendable(folder: Path) -> tuple[list[tuple[Path, str, str, str, bytes]], list[Path]]:
-    """(file, SOP class, SOP instance, transfer syntax, data set) of what a C-STORE can carry, and the rest: no UID, no syntax."""
-    sendable, rest = [], []
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md"):
-        syntax, data_set = split_file(file)
-        syntax = syntax or SYNTAXES.get(file.name)
-        plain = zlib.decompressobj(-15).decompress(data_set) if syntax == DEFLATED else data_set
-        uids = find_uids(plain, syntax) if syntax else None
-        if syntax and uids and len(uids[1]) <= 64:
-            sendable.append((file, *uids, syntax, data_set))
-        else:
-            rest.append(file)
-    return sendable, rest
+def find_sendable(folder: Path) -> tuple[list[tuple[Path, Encoded]], list[Path]]:
+    """What a C-STORE can carry, and the rest: no UID, no syntax."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
+    read = [(file, read_encoded(file)) for file in files]
+    return [(file, encoded) for file, encoded in read if encoded], [file for file, encoded in read if not encoded]
 
 
-def store(running: Running, sop_class: str, uid: str, syntax: str, data_set: bytes) -> int | None:
+def store(running: Running, encoded: Encoded) -> int | None:
     """The status; None where the context is rejected, which is an answer too."""
-    with RawAssociation(running.port, ((sop_class, (syntax,)),), pdu_bytes=131_072) as association:
+    sop_class = encoded.sop_class_uid
+    with RawAssociation(running.port, ((sop_class, (encoded.transfer_syntax_uid,)),), pdu_bytes=131_072) as association:
         if association.context_for(sop_class) is None:
             association.release()
             return None
-        status = association.store(data_set, sop_class, uid).status
+        status = association.store(encoded.data_set, sop_class, encoded.sop_instance_uid).status
         association.release()  # it lives
         return status
 
@@ -50,17 +37,17 @@ def test_every_odd_file_is_answered_and_what_is_acknowledged_is_stored_and_read(
     assert (len(sendable), len(rest)) == (178, 14), [path.name for path in rest]
     answers: Counter[int | None] = Counter()
     with receiving(tmp_path) as running:
-        for file, sop_class, uid, syntax, data_set in sendable:
+        for file, encoded in sendable:
             before = len(running.receipts.receipts) + len(running.receipts.conflicts)
-            status = store(running, sop_class, uid, syntax, data_set)
+            status = store(running, encoded)
             answers[status] += 1
             receipts = sorted(running.receipts.receipts + running.receipts.conflicts, key=lambda one: one.association)
             assert len(receipts) == before + (status == 0), file
             if status == 0:
-                digest = hashlib.sha256(data_set).hexdigest()
+                digest = hashlib.sha256(encoded.data_set).hexdigest()
                 receipt = next(one for one in receipts if one.instance.digest == digest)
                 with running.spool.open(receipt.instance) as stored:
-                    assert stored.read() == data_set, file
+                    assert stored.read() == encoded.data_set, file
                 headers = read_headers(
                     running.spool.root,
                     [receipt.instance],
