@@ -1,0 +1,66 @@
+"""A journal in a file of its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from dicom_node import journal
+from dicom_node.values import AETitle, InstanceRef, Receipt
+
+
+@dataclass
+class HandClock:
+    """Time that a test sets."""
+
+    time: float = 1000.0
+    waited: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def wait(self, seconds: float, stop: object = None) -> bool:
+        self.waited.append(seconds)
+        self.time += seconds
+        return False
+
+
+@dataclass(frozen=True)
+class Book:
+    """An open journal with its parts."""
+
+    engine: sa.Engine
+    client: journal.Client
+    receipts: journal.Receipts
+    clock: HandClock
+
+    def jobs(self, kind: str) -> list[str]:
+        """The keys of all jobs of a kind that were ever started."""
+        with self.engine.begin() as connection:
+            asked = sa.text("select workflow_uuid from workflow_status where name = :kind order by workflow_uuid")
+            return list(connection.execute(asked, {"kind": kind}).scalars())
+
+    def open_series(self, look: journal.Look) -> journal.OpenSeries | None:
+        with self.engine.begin() as connection:
+            return journal.read_open_series(connection, look)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
+    journal.migrate(url)
+    engine, clock = journal.open_engine(url), HandClock()
+    client = journal.Client(engine, look_delay_s=5.0)
+    with journal.open_receipts(engine, client, clock) as receipts:
+        yield Book(engine, client, receipts, clock)
+    engine.dispose()
+
+
+def receipt(number: int, *, series: str = "1.2.3", digest: str | None = None, association: str = "a:1") -> Receipt:
+    instance = InstanceRef(f"1.2.3.{number}", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1", digest or f"d{number}", "f", 0, 1)
+    return Receipt(instance, "1.2", series, AETitle("PACS"), AETitle("NODE"), association)

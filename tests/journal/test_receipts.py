@@ -1,0 +1,122 @@
+"""Receipts and the jobs that hang on them."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from dicom_node import journal
+from dicom_node.journal.tables import metadata
+from dicom_node.values import CompletenessRule
+from dicom_node.values.receipts import Known
+
+from .conftest import Book, receipt
+
+LOOK = journal.Look("1.2.3", generation=0, number=0)
+
+
+def test_a_receipt_is_new_once_then_the_same_and_other_bytes_are_set_aside(book: Book) -> None:
+    assert book.receipts.commit(receipt(1)) is Known.NEW
+    assert book.receipts.commit(receipt(1)) is Known.SAME
+    assert book.receipts.commit(receipt(1, digest="other")) is Known.CONFLICT
+    assert book.receipts.commit(receipt(1, digest="other")) is Known.CONFLICT
+    found = book.open_series(LOOK)
+    assert found is not None
+    assert found.instances == 1
+
+
+def test_the_same_instance_from_many_associations_at_once_is_new_once(book: Book) -> None:
+    """Case U1."""
+    together = threading.Barrier(8)
+
+    def commit(number: int) -> Known:
+        together.wait()
+        return book.receipts.commit(receipt(1, association=f"a:{number}"))
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(commit, range(8)))
+    assert sorted(answers) == ["new", *["same"] * 7]
+
+
+def test_a_series_has_one_look_however_many_images_it_has(book: Book) -> None:
+    for number in range(50):
+        book.receipts.commit(receipt(number))
+    assert book.jobs("look") == ["look-1.2.3-0-0"]
+
+
+def test_late_images_reopen_a_complete_series_under_another_generation(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    close(book, LOOK)
+    assert book.open_series(LOOK) is None
+    book.receipts.commit(receipt(1))  # the same again is not late
+    assert book.jobs("look") == ["look-1.2.3-0-0"]
+    book.receipts.commit(receipt(2))
+    assert book.jobs("look") == ["look-1.2.3-0-0", "look-1.2.3-1-0"]
+    assert book.open_series(LOOK) is None
+    assert book.open_series(journal.Look("1.2.3", 1, 0)) is not None
+
+
+def test_a_study_is_judged_when_its_last_series_is_complete(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    book.receipts.commit(receipt(2, series="1.2.4"))
+    close(book, LOOK)
+    assert book.jobs("work") == []
+    close(book, journal.Look("1.2.4", 0, 0))
+    assert book.jobs("work") == ["study-1.2-1"]
+    with book.engine.begin() as connection:
+        stored = journal.read_complete_series(connection, "1.2")
+    assert [(one.series_instance_uid, len(one.instances)) for one in stored] == [("1.2.3", 1), ("1.2.4", 1)]
+
+
+def test_an_association_feeds_until_it_ends_and_one_that_broke_off_leaves_the_time(book: Book) -> None:
+    book.receipts.commit(receipt(1, association="a:1"))
+    assert feeders(book) == (1, None)
+    book.receipts.association_ended("a:1", is_broken=False)
+    assert feeders(book) == (0, None)
+    book.receipts.commit(receipt(2, association="a:2"))
+    book.clock.time = 1500.0
+    book.receipts.association_ended("a:2", is_broken=True)
+    assert feeders(book) == (0, 1500.0)
+    book.receipts.commit(receipt(3, association="a:3"))  # the sender has come back
+    assert feeders(book) == (1, None)
+
+
+def test_a_receiver_that_starts_breaks_off_what_its_predecessor_had_open(book: Book) -> None:
+    book.receipts.commit(receipt(1, association="host:1:9"))
+    book.receipts.commit(receipt(2, association="other:1:9"))
+    book.receipts.receiver_started("host:1:")
+    assert feeders(book) == (1, 1000.0)
+    book.receipts.receiver_started("")
+    assert feeders(book) == (0, 1000.0)
+
+
+def test_refusals_are_counted_by_status(book: Book) -> None:
+    for _ in range(3):
+        book.receipts.refused("PACS", 0xC000, "data set lacks StudyInstanceUID")
+    with book.engine.begin() as connection:
+        (row,) = journal.read_refusals(connection)
+    assert (row.times, row.status) == (3, 0xC000)
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(book: Book) -> None:
+    with book.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": is_ours, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or ((name or "").startswith("node_") and name != "node_schema")
+
+
+def feeders(book: Book) -> tuple[int, float | None]:
+    found = book.open_series(LOOK)
+    assert found is not None
+    return found.feeding, found.broken_at
+
+
+def close(book: Book, look: journal.Look) -> None:
+    with book.engine.begin() as connection:
+        found = journal.read_open_series(connection, look)
+        assert found is not None
+        journal.close_series(connection, book.client, found, CompletenessRule.QUIET_TIME)
