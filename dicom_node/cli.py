@@ -60,7 +60,7 @@ def check(
     """Check configuration and models, and say everything that is wrong at once: file, key, value, what is allowed."""
     from dicom_node.roles.check import find_problems
 
-    problems = find_problems(config, ask_peers=peers)
+    problems = find_problems(config, SystemClock(), ask_peers=peers)
     for line in problems:
         print(line)
     print(f"dicom-node check: problems={len(problems)}")
@@ -72,7 +72,7 @@ def status(
     study: Annotated[str, typer.Argument(help="Study Instance UID, or the key that log lines have; without it, the newest.")] = "",
     config: ConfigOption = Path("config/node.toml"),
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    limit: Annotated[int, typer.Option(help="At most so many studies.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many studies.")] = 20,
 ) -> None:
     """Show what came in, where it stands, why something was not analysed, and what was delivered where."""
     from dicom_node.roles.status import as_text, find_status
@@ -92,12 +92,16 @@ def replay(
 ) -> None:
     """Put the spool through again: what the journal does not know is entered, every study is judged anew.
 
-    The same images, models and configuration lead to the same results, which are not delivered twice.
+    The same images, models and configuration lead to the same results, which are not delivered twice; what a destination refused
+    or what was given up is sent again.
     """
     from dicom_node.roles.replay import replay_spool
 
-    entered, judged = replay_spool(_load(config), study, SystemClock())
-    print(f"dicom-node replay: entered={entered} judged={judged}")
+    done = replay_spool(_load(config), study, SystemClock())
+    if done is None:
+        print(f"dicom-node replay: no study {study}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"dicom-node replay: entered={done.entered} judged={done.judged} resent={done.resent}")
 
 
 def main() -> None:

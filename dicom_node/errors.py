@@ -16,6 +16,7 @@ NodeError
 │   ├── ChildTooSlow
 │   ├── ChildRaised         it caught an exception and goes on
 │   └── ModelUnusable       a network that cannot be loaded, or not as it should run
+├── PackageWithdrawn        a job was begun with a package that is no longer in service
 └── EncodingError           an object could not be made, or did not equal its result when read back
 
 Each says whether to try again: the only thing that the engine asks. Texts for two readers lie in `texts/errors.toml`.
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from dicom_node.values import PeerName
+from dicom_node.values import PackageName, PeerName
 
 
 class Again(StrEnum):
@@ -165,6 +166,13 @@ class ModelUnusable(InferenceError):
 
     again = Again.NEVER
     model: str
+
+
+@dataclass
+class PackageWithdrawn(NodeError):
+    """A job was begun with a package that this node, started anew since, has no longer in service."""
+
+    package: PackageName
 
 
 @dataclass

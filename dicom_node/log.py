@@ -1,6 +1,6 @@
 """The only way to a log line: events as classes, whose fields cannot hold a patient's value.
 
-A field is a `Key`, `PeerName`, `AETitle`, number, bool, enum, or the class of a reason or error: `str` is refused by a test.
+A field is a `Key`, `PeerName`, `PackageName`, `AETitle`, number, bool, enum, or the class of a reason or error: `str` is refused by a test.
 Lines of foreign libraries keep level and place and lose their text, since libraries put values into messages.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PeerName
+from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PackageName, PeerName
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,22 @@ class RoleDied(Event, Failed):
 
     role: RoleName
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackageInService(Event):
+    """The package gave on its own example what it must."""
+
+    package: PackageName
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PackageOutOfService(Event, Failed):
+    """The package failed its own example, for this reason or error; until the next start its studies are refused."""
+
+    package: PackageName
+    cause: type
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +177,13 @@ class DeliveryFailed(Event, Failed):
 
 
 @dataclass(frozen=True, slots=True)
+class ForgottenTakenUp(Event, Failed):
+    """Series, studies or deliveries had lost their job and got another one."""
+
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Broken(Event, Failed):
     """An exception that nobody expected: its class and place, without its message."""
 
@@ -233,7 +256,7 @@ _MOST_FRAMES = 12
 
 def _plain(value: object) -> object:
     match value:
-        case Key(text) | PeerName(text) | AETitle(text):
+        case Key(text) | PeerName(text) | PackageName(text) | AETitle(text):
             return text
         case Enum():
             return value.value

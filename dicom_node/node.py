@@ -1,6 +1,7 @@
 """The parts of a node, built from its configuration and handed to each other."""
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import dicom_node
 from dicom_node import assemble, deliver, encode, infer, journal, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config, DeliverSection, Peer
-from dicom_node.errors import Again, PeerError, Problem, SettingsError
+from dicom_node.errors import Again, PackageWithdrawn, PeerError, Problem, SettingsError
 from dicom_node.log import (
     CountFailed,
     DeliveryFailed,
@@ -33,7 +34,9 @@ from dicom_node.values import (
     Geometry,
     Key,
     NotAnalysed,
+    PackageName,
     PeerName,
+    Reason,
     ReportRef,
     Reservation,
     Result,
@@ -43,6 +46,7 @@ from dicom_node.values import (
     derive_digest,
     derive_key,
 )
+from dicom_node.values.reasons import ModelFailed, ModelTooSlow
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
 _ENCODER = "1"
@@ -60,8 +64,11 @@ class Destination:
 class Node:
     """What the pipeline works with. Each method is one question to one part, or one row written."""
 
-    def __init__(self, config: Config, packages: Sequence[Package], clock: Clock, device: infer.Device | None = None) -> None:
+    def __init__(
+        self, config: Config, packages: Sequence[Package], clock: Clock, device: infer.Device, out_of_service: Mapping[str, Reason]
+    ) -> None:
         self.config, self.packages, self.clock = config, tuple(packages), clock
+        self.out_of_service = out_of_service  # by package name; the others passed their example
         self.title = config.node.ae_title
         self.limits: DeliverSection = config.node.deliver
         self._device = device
@@ -126,8 +133,11 @@ class Node:
         log(StudyJudged(study=derive_key(job.study_instance_uid), series=series, chosen=chosen))
 
     def package(self, choice: Accepted) -> Package:
-        """The package of a choice."""
-        return next(package for package in self.packages if package.ref.name == choice.package)
+        """The package of a choice; raises PackageWithdrawn where a job goes on after a restart that put it out of service."""
+        in_service = {package.ref.name: package for package in self.packages if package.ref.name not in self.out_of_service}
+        if choice.package not in in_service:
+            raise PackageWithdrawn(PackageName(choice.package))
+        return in_service[choice.package]
 
     def identify(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the result that this choice leads to: a digest of everything that its objects depend on.
@@ -160,11 +170,12 @@ class Node:
             return None
         result = self.kept.read_value(name)
         assert isinstance(result, Analysed | NotAnalysed)
-        return result
+        # A process that died or hung says nothing about the images: who asks again gets another try.
+        is_final = isinstance(result, Analysed) or not isinstance(result.reason, ModelFailed | ModelTooSlow)
+        return result if is_final else None
 
     def infer(self, choice: Accepted, identity: ResultIdentity, stored: StoredSeries, geometry: Geometry) -> Result:
         """Run the choice's package on its volume in the inference process."""
-        assert self._device is not None
         package = self.package(choice)
         unproven = stored.rule is CompletenessRule.QUIET_TIME
         start = self.clock.monotonic()
@@ -202,6 +213,12 @@ class Node:
         name = None if failure is None else failure.__name__
         with self._engine.begin() as connection:
             journal.close_study(connection, job.study_instance_uid, job.generation, name)
+
+    def take_up_forgotten(self) -> int:
+        """Start the jobs that should be there and are not; gives how many."""
+        live = self._client.find_live()
+        with self._engine.begin() as connection:
+            return journal.take_up_forgotten(connection, self._client, live, self.clock.now())
 
     # -- delivery ----------------------------------------------------------------------------------------------------
 
@@ -244,9 +261,15 @@ class Node:
             journal.start_delivery(connection, self._client, result.key, destination.text, waiting)
 
     def find_waiting(self, job: journal.DeliveryJob) -> tuple[journal.Waiting, ...]:
-        """The objects that the destination has not acknowledged."""
+        """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up."""
+        peer = self.config.peers.get(job.destination)
         with self._engine.begin() as connection:
-            return journal.find_waiting(connection, job)
+            waiting = journal.find_waiting(connection, job)
+            if peer is not None and "receive" in peer.may:
+                return waiting
+            for one in waiting:
+                journal.write_outcome(connection, job, one.number, DeliveryState.GIVEN_UP, None, "NoSuchDestination")
+        return ()
 
     def paths(self, waiting: Sequence[journal.Waiting]) -> tuple[Path, ...]:
         """Where their files lie."""
@@ -281,7 +304,7 @@ class Node:
         if not journal.find_waiting(connection, job):
             return 0.0
         delay_s = min(self.limits.first_retry_s * 2.0**job.attempt, self.limits.longest_retry_s)
-        following = journal.DeliveryJob(job.result_key, job.destination, job.attempt + 1)
+        following = dataclasses.replace(job, attempt=job.attempt + 1)
         self._client.enqueue_delivery(connection, following, delay_s)
         return delay_s
 
@@ -319,7 +342,7 @@ class Looking:
 
     def again(self, seconds: float) -> None:
         """Look again after so many seconds."""
-        following = journal.Look(self.job.series_instance_uid, self.job.generation, self.job.number + 1)
+        following = dataclasses.replace(self.job, number=self.job.number + 1)
         self.client.enqueue_look(self.connection, following, seconds)
 
 

@@ -5,7 +5,7 @@ Images arrive through `receive`, which ends in a receipt (`journal.Receipts`). A
 """
 
 from dicom_node import assemble, deliver, encode, select
-from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, PeerError
+from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
 from dicom_node.journal import DeliveryJob, Look, Step, StudyJob
 from dicom_node.node import Destination, Node
 from dicom_node.values import (
@@ -22,7 +22,7 @@ from dicom_node.values import (
     ResultIdentity,
     StoredSeries,
 )
-from dicom_node.values.reasons import ModelFailed, ModelTooSlow
+from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable
 
 
 def look(job: Look, node: Node) -> None:
@@ -43,7 +43,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
     """Judge what is complete of a study, analyse what a package was made for, and start its delivery."""
     stored = step(node.read_complete_series, job)  # what is here now; what comes later is another job
     study = tuple(assemble_series(series, node) for series in stored)  # volumes, or the reasons why there are none
-    answers = select.judge(node.packages, study)  # Accepted | Refused, one per package and volume
+    answers = step(select.judge, node.packages, study, node.out_of_service)  # Accepted | Refused, one per package and volume
     node.write_answers(job, answers)
 
     for choice in (answer for answer in answers if isinstance(answer, Accepted) and answer.chosen):
@@ -110,7 +110,10 @@ def encode_result(result: Result, series: AssembledSeries, destination: Destinat
             return ()  # its reason is shown by `status`; silence would read as "nothing found"
         case Analysed():
             replaced = node.find_replaced(result, destination.name)
-            objects = encode.encode(result, series.headers, destination.profile, replaced)
+            try:
+                objects = encode.encode(result, series.headers, destination.profile, replaced)
+            except EncodingError as error:
+                return NotEncodable(error.step)
             return encode.compare(objects, result) or objects
 
 

@@ -119,6 +119,29 @@ def test_every_problem_of_both_files_is_told_at_once(tmp_path: Path) -> None:
     assert "'send', 'count' or 'receive'" in found["peers.toml", "peers.pacs.may.0"].allowed
 
 
+@pytest.mark.parametrize(
+    "host", ["", " ", "pacs..local", ".", "pacs." + "x" * 64, "pacs local", "pacs\\u0000", "10.0.0.300", "a.b" * 90, "http://pacs", "pacs:104"]
+)
+def test_a_host_is_an_address_or_a_name_that_can_be_looked_up(tmp_path: Path, host: str) -> None:
+    peers = GOOD_PEERS.replace("127.0.0.1", host) + f'addresses = ["any", "10.0.0.0/8", "{host}"]\n'
+    found = problems_of(write_files(tmp_path, GOOD_NODE, peers))
+    assert [problem.key for problem in found] == ["peers.pacs.host", "peers.pacs.addresses.2"]
+    assert all("an IP address" in problem.allowed and "host name" in problem.allowed for problem in found)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0", "pacs", "pacs.hospital.example.", "orthanc_1", "hôpital.example", "3d-pacs"])
+def test_hosts_as_hospitals_have_them_are_taken(tmp_path: Path, host: str) -> None:
+    peers = GOOD_PEERS.replace("127.0.0.1", host) + f'addresses = ["any", "10.0.0.0/8", "10.1.2.3/8", "{host}"]\n'
+    assert load_config(write_files(tmp_path, GOOD_NODE, peers)).peers["pacs"].host == host
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf"])
+def test_a_time_that_never_ends_is_a_problem(tmp_path: Path, number: str) -> None:
+    node = GOOD_NODE + f"[assemble]\nquiet_s = {number}\n[receiver]\nnetwork_timeout_s = {number}\n"
+    found = problems_of(write_files(tmp_path, node, GOOD_PEERS))
+    assert [(problem.key, problem.value) for problem in found] == [("receiver.network_timeout_s", number), ("assemble.quiet_s", number)]
+
+
 def test_a_key_like_no_other_is_refused_without_a_guess(tmp_path: Path) -> None:
     (problem,) = problems_of(write_files(tmp_path, "zzzz = 1\n" + GOOD_NODE, GOOD_PEERS))
     assert (problem.key, problem.allowed) == ("zzzz", "no such key")

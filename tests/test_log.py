@@ -35,7 +35,8 @@ def is_allowed(hint: Any) -> bool:
     """Keys, configured names, checked titles, numbers, closed choices, and classes: nothing that a sender could fill."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return all(is_allowed(part) for part in typing.get_args(hint))
-    if hint in {values.Key, values.PeerName, values.AETitle, int, float, bool, type, type(None)} or typing.get_origin(hint) is type:
+    names = {values.Key, values.PeerName, values.PackageName, values.AETitle}
+    if hint in {*names, int, float, bool, type, type(None)} or typing.get_origin(hint) is type:
         return True
     return isinstance(hint, type) and issubclass(hint, enum.Enum)
 

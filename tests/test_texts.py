@@ -33,6 +33,7 @@ def sample(hint: object) -> object:
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return next(iter(hint))
     known: dict[object, object] = {str: "SliceThickness", int: 3, float: 2.5, values.PeerName: values.PeerName("pacs")}
+    known[values.PackageName] = values.PackageName("lung")
     return known.get(hint, ())
 
 

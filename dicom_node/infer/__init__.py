@@ -7,13 +7,14 @@ from .device import Device
 from .growth import grow
 from .lungs import find_lungs
 from .regions import Candidate, Region
-from .request import Request
+from .request import ExampleRequest, Request
 from .run import RunIdentity, run_stages
 from .sessions import Sessions, count_threads
 
 __all__ = [
     "Candidate",
     "Device",
+    "ExampleRequest",
     "Readers",
     "Region",
     "Request",

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, assert_never
 
 from dicom_node.errors import ModelUnusable
-from dicom_node.package import Package
+from dicom_node.package import Package, find_failure
 from dicom_node.values import (
     CompletenessRule,
     Geometry,
@@ -24,9 +24,12 @@ from dicom_node.values import (
     codec,
 )
 
-from .request import LONGEST_LINE_BYTES, Reply, Request, Task, parse_task, write_reply
+from .request import LONGEST_LINE_BYTES, ExampleRequest, Reply, Request, parse_task, write_reply
 from .run import RunIdentity, run_stages
 from .sessions import Sessions
+
+# An example is of no patient, and its result goes nowhere.
+_EXAMPLE = RunIdentity(key="example", study_instance_uid="", series_instance_uid="")
 
 
 class ReadHeaders(Protocol):
@@ -82,16 +85,27 @@ def _answer(
     try:
         task = parse_task(line)
         _limit_memory(task.memory_limit_mb)
-        _write(Path(task.output), codec.dump(_run(task, readers, sessions, packages)))
+        _write(Path(task.output), codec.dump(_run(task.request, readers, sessions, packages)))
     except Exception as error:  # noqa: BLE001  the outermost handler of a task
         on_error(error)
         return Reply(error=type(error).__name__)
     return Reply()
 
 
-def _run(task: Task, readers: Readers, sessions: Sessions, packages: dict[str, Package]) -> Result:
-    request, stored = task.request, task.request.stored
+def _run(request: Request | ExampleRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]) -> Result | Reason | None:
     package = _find_package(request, readers, packages)
+    match request:
+        case Request():
+            return _run_series(request, package, readers, sessions)
+        case ExampleRequest():
+            result = run_stages(package, package.example.volume, _EXAMPLE, sessions, readers.monotonic)
+            return find_failure(package.example, result)
+        case _:
+            assert_never(request)
+
+
+def _run_series(request: Request, package: Package, readers: Readers, sessions: Sessions) -> Result:
+    stored = request.stored
     headers = readers.read_headers(
         Path(request.spool),
         stored.instances,
@@ -121,7 +135,7 @@ def _reservations(request: Request, headers: SeriesHeaders) -> tuple[Reservation
     return tuple(dict.fromkeys((*request.reservations, *lossy, *tolerated)))
 
 
-def _find_package(request: Request, readers: Readers, packages: dict[str, Package]) -> Package:
+def _find_package(request: Request | ExampleRequest, readers: Readers, packages: dict[str, Package]) -> Package:
     """The package of the folder, read once and kept; read again where its digest is not the one that is asked for."""
     known = packages.get(request.package)
     if known is None or request.package_digest not in (None, known.ref.digest):

@@ -13,9 +13,9 @@ from typing import Self
 
 from dicom_node.clock import Clock
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow
-from dicom_node.values import Analysed, NotAnalysed, Result, codec
+from dicom_node.values import Analysed, NotAnalysed, Reason, Result, codec
 
-from .request import LONGEST_LINE_BYTES, Request, Task, parse_reply, write_task
+from .request import LONGEST_LINE_BYTES, ExampleRequest, Request, Task, parse_reply, write_task
 
 START_LIMIT_S = 120.0  # a cold disk reads the libraries in up to a minute
 _END_LIMIT_S = 5.0
@@ -54,6 +54,17 @@ class Device:
         Raises ChildDied (also where memory ran out in a native library), ChildTooSlow, or ChildRaised; in the first two cases
         the child is gone and the next task gets a new one.
         """
+        result = self._answer_of(request, time_limit_s, memory_limit_mb)
+        assert isinstance(result, Analysed | NotAnalysed)
+        return result
+
+    def try_example(self, request: ExampleRequest, *, time_limit_s: float, memory_limit_mb: int) -> Reason | None:
+        """None where the package gives on its example what it must, else the reason; raises as `run` does."""
+        reason = self._answer_of(request, time_limit_s, memory_limit_mb)
+        assert reason is None or isinstance(reason, Reason)
+        return reason
+
+    def _answer_of(self, request: Request | ExampleRequest, time_limit_s: float, memory_limit_mb: int) -> object:
         with self._turn:
             child = self._warm()
             output = Path(self._folder.name) / "result"
@@ -62,10 +73,9 @@ class Device:
             error = self._asked(child, write_task(task), time_limit_s)
             if error is not None:
                 raise ChildRaised(error=error)
-            result = codec.load(output.read_bytes())
+            answer: object = codec.load(output.read_bytes())
             output.unlink()
-        assert isinstance(result, Analysed | NotAnalysed)
-        return result
+        return answer
 
     def close(self) -> None:
         """End the child; without one it does nothing."""
@@ -75,6 +85,10 @@ class Device:
                 self._child = None
             self._starter.shutdown()
             self._folder.cleanup()
+
+    def abandon(self) -> None:
+        """Leave nothing behind on the disk, without waiting for a task that still runs: the process is about to end."""
+        self._folder.cleanup()
 
     def _warm(self) -> "_Child":
         if self._child is not None and self._child.process.poll() is not None:

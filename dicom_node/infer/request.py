@@ -29,10 +29,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A request with where its result goes (a file that is not there yet), and the memory that it may use."""
+class ExampleRequest:
+    """Run the package in the folder `package` on its own example. The answer is None, or the reason why it is not fit for service."""
 
-    request: Request
+    package: str
+    package_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request with where its answer goes (a file that is not there yet), and the memory that it may use."""
+
+    request: Request | ExampleRequest
     output: str
     memory_limit_mb: int
 
@@ -44,10 +52,13 @@ class Reply:
     error: str | None = None
 
 
+_KINDS: dict[str, type[Request] | type[ExampleRequest]] = {"Request": Request, "ExampleRequest": ExampleRequest}
+
+
 def write_task(task: Task) -> bytes:
     """A task as one line."""
-    request = {field.name: to_plain(getattr(task.request, field.name)) for field in dataclasses.fields(Request)}
-    plain = {"request": request, "output": task.output, "memory_limit_mb": task.memory_limit_mb}
+    request = {field.name: to_plain(getattr(task.request, field.name)) for field in dataclasses.fields(task.request)}
+    plain = {"kind": type(task.request).__name__, "request": request, "output": task.output, "memory_limit_mb": task.memory_limit_mb}
     return json.dumps(plain, allow_nan=False).encode("ascii") + b"\n"
 
 
@@ -55,7 +66,7 @@ def parse_task(line: bytes) -> Task:
     """The task of a line; raises ValueError where it is none."""
     plain: Any = json.loads(line)
     try:
-        request = Request(**{name: from_plain(value) for name, value in plain["request"].items()})
+        request = _KINDS[plain["kind"]](**{name: from_plain(value) for name, value in plain["request"].items()})
         return Task(request=request, output=str(plain["output"]), memory_limit_mb=int(plain["memory_limit_mb"]))
     except (KeyError, TypeError, AttributeError) as cause:
         raise ValueError("no task") from cause

@@ -2,6 +2,7 @@
 
 from .deliveries import Waiting, find_report, find_waiting, start_delivery, write_outcome
 from .engine import Client, DeliveryJob, Engine, Handlers, Look, Step, StudyJob
+from .forgotten import send_again, take_up_forgotten
 from .instances import Receipts, open_receipts, read_complete_series
 from .kept import Kept
 from .overview import ObjectRow, RefusalRow, ResultRow, SeriesRow, StudyRow, find_study, read_refusals, read_studies
@@ -43,7 +44,9 @@ __all__ = [
     "read_open_series",
     "read_refusals",
     "read_studies",
+    "send_again",
     "start_delivery",
+    "take_up_forgotten",
     "write_answers",
     "write_outcome",
     "write_result",

@@ -34,6 +34,7 @@ _RETRIES: StepOptions = {"retries_allowed": True, "max_attempts": 6, "interval_s
 class Look:
     """Is this series complete? `generation` counts reopenings, `number` the looks of this generation."""
 
+    study_instance_uid: str
     series_instance_uid: str
     generation: int
     number: int
@@ -49,11 +50,15 @@ class StudyJob:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryJob:
-    """Send the objects of a result that a destination has not acknowledged; `attempt` counts from 0."""
+    """Send the objects of a result that a destination has not acknowledged.
+
+    `attempt` counts from 0; `round` tells a delivery that was taken up again from the first one.
+    """
 
     result_key: str
     destination: str
     attempt: int
+    round: int = 0
 
 
 class Step(Protocol):
@@ -79,15 +84,27 @@ class Client:
         self._look_delay_s = look_delay_s
 
     def enqueue_look(self, connection: sa.Connection, look: Look, delay_s: float | None = None) -> None:
-        identity = f"look-{look.series_instance_uid}-{look.generation}-{look.number}"
+        identity = f"{look_prefix(look.study_instance_uid, look.series_instance_uid, look.generation)}{look.number}"
         self._enqueue(connection, _LOOK, identity, asdict(look), self._look_delay_s if delay_s is None else delay_s)
 
     def enqueue_study(self, connection: sa.Connection, job: StudyJob) -> None:
-        self._enqueue(connection, _WORK, f"study-{job.study_instance_uid}-{job.generation}", asdict(job), 0.0)
+        self._enqueue(connection, _WORK, study_identity(job.study_instance_uid, job.generation), asdict(job), 0.0)
 
     def enqueue_delivery(self, connection: sa.Connection, job: DeliveryJob, delay_s: float = 0.0) -> None:
-        identity = f"deliver-{job.result_key}-{job.destination}-{job.attempt}"
+        identity = f"{delivery_prefix(job.result_key, job.destination)}{job.round}-{job.attempt}"
         self._enqueue(connection, _DELIVER, identity, asdict(job), delay_s)
+
+    def find_live(self) -> frozenset[str]:
+        """The keys of all jobs that wait or run; what is in none of them and is not finished was forgotten."""
+        live = self._client.list_workflows(status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False)
+        return frozenset(job.workflow_id for job in live)
+
+    def has_worn_out(self, identity: str) -> bool:
+        """Whether a job was open so many times when its worker died that it is not started again."""
+        found = self._client.list_workflows(
+            workflow_ids=[identity], status=["MAX_RECOVERY_ATTEMPTS_EXCEEDED"], load_input=False, load_output=False
+        )
+        return bool(found)
 
     def _enqueue(self, connection: sa.Connection, queue: str, identity: str, argument: dict[str, Any], delay_s: float) -> None:
         options: dict[str, Any] = {
@@ -100,6 +117,21 @@ class Client:
         if delay_s > 0:
             options["delay_seconds"] = delay_s
         self._client.enqueue_in_transaction(connection, cast("Any", options), argument)
+
+
+def look_prefix(study_instance_uid: str, series_instance_uid: str, generation: int) -> str:
+    """What the keys of all looks at a generation of a series begin with."""
+    return f"look-{study_instance_uid}-{series_instance_uid}-{generation}-"
+
+
+def study_identity(study_instance_uid: str, generation: int) -> str:
+    """The key of a study's job."""
+    return f"study-{study_instance_uid}-{generation}"
+
+
+def delivery_prefix(result_key: str, destination: str) -> str:
+    """What the keys of all deliveries of a result to a destination begin with."""
+    return f"deliver-{result_key}-{destination}-"
 
 
 class Engine:

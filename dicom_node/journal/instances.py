@@ -19,6 +19,7 @@ from .tables import conflicts, feeding, instances, refusals, series, studies
 
 # As many receipts as one transaction takes at most; more than there are associations would gain nothing.
 _GROUP = 256
+_ENDING_TRIES, _ENDING_PAUSE_S = 5, 1.0
 
 
 class Receipts:
@@ -29,6 +30,7 @@ class Receipts:
 
     def __init__(self, engine: sa.Engine, client: Client, clock: Clock) -> None:
         self._engine, self._client, self._clock = engine, client, clock
+        self._feeds: dict[str, tuple[str, str]] = {}  # what each open association sent last, so that only a change is written
         self._waiting: queue.Queue[tuple[Receipt, Future[Known]] | None] = queue.Queue(maxsize=4096)
         self._thread = threading.Thread(target=self._commit_groups, name="receipts", daemon=True)
         self._thread.start()
@@ -40,12 +42,23 @@ class Receipts:
         return future.result()
 
     def association_ended(self, association: str, *, is_broken: bool) -> None:
-        """The association feeds no series any more; one that broke off leaves the time, since its sender has more to send."""
-        with self._engine.begin() as connection:
-            if is_broken:
-                self._break_off(connection, feeding.c.association == association)
-            else:
-                connection.execute(feeding.delete().where(feeding.c.association == association))
+        """The association feeds no series any more; one that broke off leaves the time, since its sender has more to send.
+
+        Tried a few times: a row that stayed would keep its series open.
+        """
+        self._feeds.pop(association, None)
+        for tries_left in reversed(range(_ENDING_TRIES)):
+            try:
+                with self._engine.begin() as connection:
+                    if is_broken:
+                        self._break_off(connection, feeding.c.association == association)
+                    else:
+                        connection.execute(feeding.delete().where(feeding.c.association == association))
+                return
+            except sa.exc.SQLAlchemyError:
+                if not tries_left:
+                    raise
+                self._clock.wait(_ENDING_PAUSE_S)
 
     def receiver_started(self, prefix: str) -> None:
         """The associations of a receiver that died broke off with it: their names begin with `prefix`."""
@@ -75,7 +88,8 @@ class Receipts:
             try:
                 with self._engine.begin() as connection:
                     known = [self._insert(connection, receipt) for receipt, _ in group]
-            except sa.exc.SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001  whatever it was, each sender that waits gets its answer, and the thread lives
+                self._feeds.clear()  # what was not committed is not written
                 for _, future in group:
                     future.set_exception(error)
                 continue
@@ -137,25 +151,28 @@ class Receipts:
         return Known.CONFLICT
 
     def _feed(self, connection: sa.Connection, receipt: Receipt) -> None:
-        key = {"association": receipt.association, "series_instance_uid": receipt.series_instance_uid}
-        present = sa.select(feeding.c.association).where(*(feeding.c[name] == value for name, value in key.items()))
-        if receipt.association and connection.execute(present).first() is None:
-            here = feeding.c.series_instance_uid == receipt.series_instance_uid
-            connection.execute(feeding.delete().where(here, feeding.c.broken_at.is_not(None)))  # the sender has come back
-            connection.execute(feeding.insert().values(**key))
+        """The association feeds the series that it sends now, and no longer the one before."""
+        association, now_fed = receipt.association, (receipt.study_instance_uid, receipt.series_instance_uid)
+        if not association or self._feeds.get(association) == now_fed:
+            return
+        study, fed = now_fed
+        here = sa.and_(feeding.c.study_instance_uid == study, feeding.c.series_instance_uid == fed)
+        has_come_back = sa.and_(here, feeding.c.broken_at.is_not(None))
+        connection.execute(feeding.delete().where(sa.or_(feeding.c.association == association, has_come_back)))
+        connection.execute(feeding.insert().values(association=association, study_instance_uid=study, series_instance_uid=fed))
+        self._feeds[association] = now_fed
 
     def _move_series(self, connection: sa.Connection, receipt: Receipt, now: float) -> None:
         """An image moves its series' clock; only a new or a reopened series gets a job."""
-        uid = receipt.series_instance_uid
-        row = connection.execute(
-            sa.select(series.c.is_complete, series.c.generation).where(series.c.series_instance_uid == uid).with_for_update()
-        ).first()
+        study, uid = receipt.study_instance_uid, receipt.series_instance_uid
+        here = sa.and_(series.c.study_instance_uid == study, series.c.series_instance_uid == uid)
+        row = connection.execute(sa.select(series.c.is_complete, series.c.generation).where(here).with_for_update()).first()
         if row is None:
-            self._open_study(connection, receipt.study_instance_uid, now)
+            self._open_study(connection, study, now)
             connection.execute(
                 series.insert().values(
                     series_instance_uid=uid,
-                    study_instance_uid=receipt.study_instance_uid,
+                    study_instance_uid=study,
                     calling=receipt.calling.text,
                     instances=1,
                     last_seen=now,
@@ -163,16 +180,13 @@ class Receipts:
                     is_complete=False,
                 )
             )
-            self._client.enqueue_look(connection, Look(uid, generation=0, number=0))
+            self._client.enqueue_look(connection, Look(study, uid, generation=0, number=0))
             return
         generation = row.generation + 1 if row.is_complete else row.generation
-        connection.execute(
-            series.update()
-            .where(series.c.series_instance_uid == uid)
-            .values(instances=series.c.instances + 1, last_seen=now, generation=generation, is_complete=False, rule=None)
-        )
+        moved = {"instances": series.c.instances + 1, "last_seen": now, "calling": receipt.calling.text}
+        connection.execute(series.update().where(here).values(**moved, generation=generation, is_complete=False, rule=None))
         if row.is_complete:
-            self._client.enqueue_look(connection, Look(uid, generation=generation, number=0))
+            self._client.enqueue_look(connection, Look(study, uid, generation=generation, number=0))
 
     def _open_study(self, connection: sa.Connection, study_instance_uid: str, now: float) -> None:
         present = sa.select(studies.c.generation).where(studies.c.study_instance_uid == study_instance_uid)
@@ -192,9 +206,12 @@ def open_receipts(engine: sa.Engine, client: Client, clock: Clock) -> Iterator[R
 
 def read_complete_series(connection: sa.Connection, study_instance_uid: str) -> tuple[StoredSeries, ...]:
     """The complete series of a study with their instances, both sorted by UID, so that the order of arrival changes nothing."""
+    same_series = sa.and_(
+        series.c.series_instance_uid == instances.c.series_instance_uid, series.c.study_instance_uid == instances.c.study_instance_uid
+    )
     rows = connection.execute(
         sa.select(instances, series.c.rule, series.c.calling)
-        .join(series, series.c.series_instance_uid == instances.c.series_instance_uid)
+        .join(series, same_series)
         .where(instances.c.study_instance_uid == study_instance_uid, series.c.is_complete)
         .order_by(instances.c.series_instance_uid, instances.c.sop_instance_uid)
     ).all()

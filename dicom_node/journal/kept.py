@@ -26,9 +26,12 @@ class Kept:
         """Keep bytes; gives their name. Durable when it returns: file, then its name in the folder."""
         name = f"{hashlib.sha256(content).hexdigest()[:40]}.{suffix}"
         folder = self.folder / name[:2]
-        folder.mkdir(exist_ok=True)
         path = folder / name
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            _flush(self.folder)
         if path.exists():
+            _flush(folder)  # who wrote it may have died before its name was durable
             return name
         partial = folder / f".{name}.{os.getpid()}.part"
         with partial.open("wb") as file:
@@ -36,13 +39,18 @@ class Kept:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _flush(folder)
         return name
 
     def path(self, name: str) -> Path:
         """Where the bytes of a name lie."""
         return self.folder / name[:2] / name
+
+
+def _flush(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

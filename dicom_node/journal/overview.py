@@ -89,13 +89,13 @@ def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]
     all_series = _series(connection, uid)
     all_results = _results(connection, kept, uid)
     set_aside = sa.select(sa.func.count()).select_from(conflicts).where(conflicts.c.study_instance_uid == uid)
-    queued = any(item.state is DeliveryState.QUEUED for result in all_results for item in result.objects)
+    states = {item.state for result in all_results for item in result.objects}
     if any(not item.is_complete for item in all_series):
         state = "open"
     elif row.closed < row.generation or row.generation == 0:
         state = "working"
     else:
-        state = "delivering" if queued else "failed" if row.failure else "done"
+        state = _closed_state(row.failure, states)
     return StudyRow(
         study_instance_uid=uid,
         key=derive_key(uid),
@@ -105,6 +105,15 @@ def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]
         results=all_results,
         conflicts=connection.execute(set_aside).scalar_one(),
     )
+
+
+def _closed_state(failure: str | None, states: set[DeliveryState]) -> str:
+    """The state of a study whose job is finished."""
+    if DeliveryState.QUEUED in states:
+        return "delivering"
+    if failure:
+        return "failed"
+    return "undelivered" if states & {DeliveryState.REFUSED, DeliveryState.GIVEN_UP} else "done"
 
 
 def _series(connection: sa.Connection, study_instance_uid: str) -> tuple[SeriesRow, ...]:

@@ -47,8 +47,12 @@ def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Acce
 
 
 def write_result(connection: sa.Connection, choice: Accepted, result: Analysed | NotAnalysed, kept: str, now: float) -> None:
-    """Record a result once; the same key again changes nothing."""
-    if find_result(connection, choice, result.key) is not None:
+    """Record a result once; the same key again changes nothing, but for one that was not analysed before."""
+    known = connection.execute(sa.select(results.c.findings).where(results.c.key == result.key)).first()
+    if known is not None:
+        if known.findings is None:
+            findings = len(result.findings) if isinstance(result, Analysed) else None
+            connection.execute(results.update().where(results.c.key == result.key).values(kept=kept, findings=findings, made_at=now))
         return
     number = connection.execute(
         sa.select(sa.func.count()).select_from(results).where(results.c.study_instance_uid == result.study_instance_uid)

@@ -47,12 +47,13 @@ refusals = sa.Table(
     sa.Column("last_at", sa.Float, nullable=False),
 )
 
-# A series, open or complete. `generation` counts how often late images reopened it.
+# A series of a study, open or complete: a Series Instance UID that two studies share is two series here. `generation` counts how
+# often late images reopened it.
 series = sa.Table(
     "node_series",
     metadata,
+    sa.Column("study_instance_uid", sa.Text, primary_key=True),
     sa.Column("series_instance_uid", sa.Text, primary_key=True),
-    sa.Column("study_instance_uid", sa.Text, nullable=False, index=True),
     sa.Column("calling", sa.Text, nullable=False),
     sa.Column("instances", sa.Integer, nullable=False),
     sa.Column("last_seen", sa.Float, nullable=False),
@@ -61,12 +62,13 @@ series = sa.Table(
     sa.Column("rule", sa.Text),
 )
 
-# Which open association still feeds which series, or when it broke off, until another one feeds the series or it is complete.
+# Which series an open association feeds: the one that it sent last. Or when it broke off, until another one feeds the series.
 feeding = sa.Table(
     "node_feeding",
     metadata,
     sa.Column("association", sa.Text, primary_key=True),
-    sa.Column("series_instance_uid", sa.Text, primary_key=True, index=True),
+    sa.Column("study_instance_uid", sa.Text, nullable=False),
+    sa.Column("series_instance_uid", sa.Text, nullable=False, index=True),
     sa.Column("broken_at", sa.Float),
 )
 

@@ -1,6 +1,7 @@
-"""A model package as values: what it is, what it accepts, its stages, its outputs."""
+"""A model package as values: what it is, what it accepts, its stages, its outputs, its example."""
 
 from .check import Package, load_package
+from .example import Example, ExpectedFinding, find_failure
 from .manifest import Condition, Manifest, Preference
 from .stages import (
     BlobDetect,
@@ -19,6 +20,8 @@ from .stages import (
 __all__ = [
     "BlobDetect",
     "Condition",
+    "Example",
+    "ExpectedFinding",
     "GrowthSegment",
     "HeatMapDetect",
     "Input",
@@ -32,5 +35,6 @@ __all__ = [
     "Stage",
     "ThresholdSegment",
     "Window",
+    "find_failure",
     "load_package",
 ]

@@ -8,29 +8,39 @@ from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
 from dicom_node.values import PackageRef, derive_uid
 
+from .example import Example, load_example
 from .manifest import Manifest
-from .stages import NetworkClassify, Stage
+from .stages import ORIENTATIONS, NetworkClassify, Stage, spans_the_patient
 
-_AXIS_OF = {"L": 0, "R": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 # The parts of a package that its behaviour depends on; a corrected card is not another model.
 _BEHAVIOUR_SUFFIXES = {".toml", ".onnx"}
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package that is fit for service: its folder, its manifest, and who it is."""
+    """A package whose files are right: its folder, its manifest, who it is, and the example that it must pass before it serves."""
 
     folder: Path
     manifest: Manifest
     ref: PackageRef
+    example: Example
 
 
 def load_package(folder: Path) -> Package:
     """Read and check the package in a folder; raises SettingsError with every problem that was found."""
     file = folder / "package.toml"
-    manifest = parse_file(file, Manifest)
-    problems = find_problems(file, manifest)
-    if problems:
+    problems: list[Problem] = []
+    manifest, example = None, None
+    try:
+        manifest = parse_file(file, Manifest)
+        problems += find_problems(file, manifest)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        example = load_example(folder / "example")
+    except SettingsError as error:
+        problems += error.problems
+    if problems or manifest is None or example is None:
         raise SettingsError(tuple(problems))
     identity, digest = manifest.package, derive_package_digest(folder)
     ref = PackageRef(
@@ -42,7 +52,7 @@ def load_package(folder: Path) -> Package:
         manufacturer=identity.manufacturer,
         product=identity.qualification == "PRODUCT",
     )
-    return Package(folder=folder, manifest=manifest, ref=ref)
+    return Package(folder=folder, manifest=manifest, ref=ref, example=example)
 
 
 def find_problems(file: Path, manifest: Manifest) -> list[Problem]:
@@ -80,8 +90,8 @@ def _shape_problems(file: Path, key: str, stage: Stage) -> list[Problem]:
     """Grids that cannot be: axes that do not span the patient, quarter turns of a patch that is not square."""
     problems: list[Problem] = []
     grid = getattr(stage, "input", None)
-    if grid is not None and len({_AXIS_OF[letter] for letter in grid.orientation}) != 3:
-        problems.append(Problem(file, f"{key}.input.orientation", grid.orientation, "one letter of each pair L R, A P, S I"))
+    if grid is not None and not spans_the_patient(grid.orientation):
+        problems.append(Problem(file, f"{key}.input.orientation", grid.orientation, ORIENTATIONS))
     if isinstance(stage, NetworkClassify) and stage.rotations > 1:
         is_square = stage.size[0] == stage.size[1] and stage.spacing_mm[0] == stage.spacing_mm[1]
         if not is_square:
@@ -90,7 +100,7 @@ def _shape_problems(file: Path, key: str, stage: Stage) -> list[Problem]:
 
 
 def derive_package_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that decide what the package does."""
+    """SHA-256 over names and contents of the files that decide what the package does; its example, in a folder below, does not."""
     digest = hashlib.sha256()
     for file in sorted(p for p in folder.iterdir() if p.suffix in _BEHAVIOUR_SUFFIXES):
         content = file.read_bytes()

@@ -10,12 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+# Axis codes of the patient for (slice, row, column), such as "SPL".
+Orientation = Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
+ORIENTATIONS = "one letter of each pair L R, A P, S I"
+AXIS_OF = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}  # the LPS axis that a code runs along; L, P and S grow with it
 
 
 class Part(BaseModel):
     """Base of everything in a manifest: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def spans_the_patient(orientation: str) -> bool:
+    """Whether the three axis codes are of three axes."""
+    return len({AXIS_OF[letter] for letter in orientation}) == 3
 
 
 class Intensity(Part):
@@ -38,7 +47,7 @@ class Input(Part):
     `spacing_mm` None keeps the source's own spacing. `size` pads or crops (centred) to a fixed number of voxels.
     """
 
-    orientation: Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")] = "SPL"
+    orientation: Orientation = "SPL"
     spacing_mm: tuple[Positive, Positive, Positive] | None = None
     size: tuple[int, int, int] | None = None
 

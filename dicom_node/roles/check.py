@@ -1,24 +1,30 @@
 """Everything that is wrong with a configuration, as lines for a person."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from dicom_node import deliver, journal
+from dicom_node import deliver, infer, journal
+from dicom_node.clock import Clock
 from dicom_node.config import Config, load_config
-from dicom_node.errors import PeerError, Problem, SettingsError
+from dicom_node.errors import InferenceError, PeerError, Problem, SettingsError
 from dicom_node.node import load_packages
-from dicom_node.texts import Language, Reader, render_error
-from dicom_node.values import PeerName
+from dicom_node.package import Package
+from dicom_node.texts import Language, Reader, render_error, render_reason
+from dicom_node.values import PeerName, Reason
+
+from . import inference
+from .examples import try_example
 
 
-def find_problems(file: Path, *, ask_peers: bool) -> tuple[str, ...]:
-    """A line for each problem of configuration, models, this machine and, where asked, the peers."""
+def find_problems(file: Path, clock: Clock, *, ask_peers: bool) -> tuple[str, ...]:
+    """A line for each problem of configuration, models, their examples, this machine and, where asked, the peers."""
     try:
         config = load_config(file)
     except SettingsError as error:
         return tuple(_line(problem) for problem in error.problems)
     lines: list[str] = []
     try:
-        load_packages(config)
+        lines += _example_problems(config, load_packages(config), clock)
     except SettingsError as error:
         lines += (_line(problem) for problem in error.problems)
     lines += _machine_problems(config)
@@ -30,6 +36,20 @@ def find_problems(file: Path, *, ask_peers: bool) -> tuple[str, ...]:
 def _line(problem: Problem) -> str:
     value = f" = {problem.value!r}" if problem.value else ""
     return f"{problem.file}: {problem.key}{value}: allowed: {problem.allowed}"
+
+
+def _example_problems(config: Config, packages: Sequence[Package], clock: Clock) -> list[str]:
+    """A line for each package that does not pass its example, run in an inference process as the worker has one."""
+    lines = []
+    reader, language = Reader.ADMINISTRATOR, Language(config.node.language)
+    with infer.Device(inference.command(config.node.infer.threads), clock) as device:
+        for package in packages:
+            match try_example(package, device, config.node.infer.tries):
+                case Reason() as reason:
+                    lines.append(f"{package.folder / 'example'}: {render_reason(reason, reader, language)}")
+                case InferenceError() as error:
+                    lines.append(f"{package.folder / 'example'}: {render_error(error, reader, language)}")
+    return lines
 
 
 def _machine_problems(config: Config) -> list[str]:

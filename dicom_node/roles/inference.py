@@ -15,6 +15,11 @@ from dicom_node.package import load_package
 from .lifeline import die_with_parent
 
 
+def command(threads: int) -> tuple[str, ...]:
+    """How `infer.Device` starts this program; the descriptor comes behind it."""
+    return (sys.executable, "-m", "dicom_node.roles.inference", str(threads))
+
+
 def main(threads: int, replies: int) -> None:
     """Answer tasks from standard input on the descriptor `replies` until the parent ends."""
     die_with_parent(os.getppid())  # a parent that is gone already shows as the end of standard input

@@ -14,6 +14,7 @@ from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, Reason
 
 def find_status(config: Config, study: str, limit: int, language: Language) -> dict[str, Any] | None:
     """One study, or the newest ones, as plain values ready for JSON; None where the study is not known."""
+    config.data.mkdir(parents=True, exist_ok=True)  # a node that has never run has no studies, and no folder yet
     journal.migrate(config.database)
     engine = journal.open_engine(config.database)
     kept = journal.Kept(config.kept)

@@ -1,33 +1,40 @@
 """Every package is asked about every volume of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from dicom_node.package import Package, Preference
 from dicom_node.values import Accepted, Answer, AssembledSeries, Reason, Refused
 
-from .conditions import ABSENT, OUTSIDE, find_failed
-from .subjects import VolumeView, find_values, is_private, name_subject, parse_number, render_values, view_volume
+from .conditions import find_failed
+from .subjects import VolumeView, find_values, name_subject, parse_number, render_found, view_volume
 
 # The rank of what a preference finds nothing to order by: after all else. Finite, so that it can be written anywhere.
 LAST = 1e30
 
 
-def judge(packages: Sequence[Package], study: Sequence[AssembledSeries]) -> tuple[Answer, ...]:
+_NONE: Mapping[str, Reason] = MappingProxyType({})
+
+
+def judge(
+    packages: Sequence[Package], study: Sequence[AssembledSeries], out_of_service: Mapping[str, Reason] = _NONE
+) -> tuple[Answer, ...]:
     """The answer of each package to each volume of each series: Accepted with its rank, or Refused with all that failed.
 
     A package takes its `series_per_study` best volumes (`chosen`); equal ranks are settled by the larger number of slices, then
     by Series Instance UID. Answers come by package as given, then series by UID, then volume, so that neither the order of
-    arrival nor that of `study` changes anything.
+    arrival nor that of `study` changes anything. A package whose name is in `out_of_service` refuses for that reason what it
+    would have accepted.
     """
     answers: list[Answer] = []
     series = sorted(study, key=lambda one: one.headers.series_instance_uid)
     for package in packages:
-        answers += _choose([_ask(package, one, volume) for one in series for volume in range(len(one.volumes))], package)
+        answers += _choose([_ask(package, one, volume, out_of_service) for one in series for volume in range(len(one.volumes))], package)
     return tuple(answers)
 
 
-def _ask(package: Package, series: AssembledSeries, volume: int) -> Answer:
+def _ask(package: Package, series: AssembledSeries, volume: int, out_of_service: Mapping[str, Reason]) -> Answer:
     name, uid = package.manifest.package.name, series.headers.series_instance_uid
     geometry = series.volumes[volume]
     if isinstance(geometry, Reason):
@@ -36,6 +43,8 @@ def _ask(package: Package, series: AssembledSeries, volume: int) -> Answer:
     failed = find_failed(package.manifest.accept.conditions, view)
     if failed:
         return Refused(name, uid, volume, failed=failed)
+    if name in out_of_service:
+        return Refused(name, uid, volume, reason=out_of_service[name])
     preferences = package.manifest.accept.prefer
     rank = (*(_rank(preference, view) for preference in preferences), -float(geometry.shape[0]))
     because = tuple((name_subject(preference), _render_found(preference, view)) for preference in preferences)
@@ -59,8 +68,8 @@ def _rank_values(preference: Preference, values: tuple[str, ...]) -> float:
     if not values:
         return LAST
     if preference.order == "values":
-        text = "\\".join(values).casefold()
-        return float(next((place for place, word in enumerate(preference.values) if word.casefold() in text), len(preference.values)))
+        words = _find_words(preference, values)
+        return float(preference.values.index(words[0]) if words else len(preference.values))
     number = parse_number(values[0])
     if number is None:
         return LAST
@@ -69,6 +78,10 @@ def _rank_values(preference: Preference, values: tuple[str, ...]) -> float:
 
 def _render_found(preference: Preference, view: VolumeView) -> str:
     values = find_values(preference, view)[-1]
-    if not values:
-        return ABSENT
-    return OUTSIDE if is_private(preference) else render_values(values)
+    return render_found(preference, values, _find_words(preference, values))
+
+
+def _find_words(preference: Preference, values: tuple[str, ...]) -> list[str]:
+    """The words of the package that occur, in its order and as it writes them."""
+    text = "\\".join(values).casefold()
+    return [word for word in preference.values if word.casefold() in text]

@@ -91,7 +91,8 @@ class Spool:
         Files that are none of ours, and those whose identity cannot be read, are passed over: they were never acknowledged.
         `association` is empty, since none feeds them any more.
         """
-        for path in sorted(self._root.glob("*/*.dcm")):
+        # In the order of arrival: of two instances with one UID the first is the one that counts, also after the journal is lost.
+        for path in sorted(self._root.glob("*/*.dcm"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
             with folder.disk_errors(), open(path, "rb") as file:
                 meta = parse_file_meta(file)
                 if meta is None:

@@ -2,7 +2,7 @@
 
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
-from .keys import AETitle, Key, PeerName, derive_digest, derive_key, derive_uid
+from .keys import AETitle, Key, PackageName, PeerName, derive_digest, derive_key, derive_uid
 from .objects import DeliveryState, DicomObject, ReportRef, Role
 from .reasons import Reason
 from .result import (
@@ -46,6 +46,7 @@ __all__ = [
     "Mask",
     "Measurement",
     "NotAnalysed",
+    "PackageName",
     "PackageRef",
     "PeerName",
     "Reason",

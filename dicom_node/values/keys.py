@@ -26,6 +26,13 @@ class PeerName:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageName:
+    """A model package as its `package.toml` names it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AETitle:
     """An application entity title without its outer spaces: 1 to 16 printable ASCII characters, no backslash (PS3.5 6.2)."""
 

@@ -225,6 +225,23 @@ class ModelTooSlow(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleNotMet(Reason):
+    """Run on the package's own example, the package did not find what it must find there."""
+
+    wanted: int  # findings that must be there
+    met: int  # of them, those that were there as declared
+    found: int  # all findings
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfService(Reason):
+    """The package would take the images, but it did not pass its own example when the node started."""
+
+    cause: str  # class of the reason or error
+
+
+@dataclass(frozen=True, slots=True)
 class ResultMismatch(Reason):
     """The encoded segmentation, read back, did not lie on the mask that the model gave; nothing was sent."""
 
@@ -236,3 +253,10 @@ class ReportMismatch(Reason):
     """The encoded report, read back, did not say what the result says; nothing was sent."""
 
     differences: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotEncodable(Reason):
+    """No DICOM object could be made from the model's answer; nothing was sent."""
+
+    step: str  # which object, in the encoder's words, without values

@@ -45,7 +45,8 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A package does not take a volume: the conditions that failed, or the reason why there is no volume at all."""
+    """A package does not take a volume: the conditions that failed, or the reason: there is no volume, or the package is
+    out of service."""
 
     package: str
     series_instance_uid: str

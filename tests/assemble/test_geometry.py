@@ -314,6 +314,34 @@ def test_p4_a_number_that_cannot_be_names_attribute_and_instance(keyword: str, c
     assert only(series_of([*instances, odd])) == IllegalValue(attribute=keyword, instance_number=4)
 
 
+@pytest.mark.parametrize(
+    ("keyword", "changes"),
+    [
+        ("Modality", {"attributes": (("Modality", ("MR",)),)}),
+        ("Modality", {"attributes": ()}),
+        ("SOPClassUID", {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.4"}),
+    ],
+)
+def test_one_slice_of_another_kind_is_no_slice_of_the_stack(keyword: str, changes: dict[str, Any]) -> None:
+    """Its numbers mean something else, wherever it lies."""
+    others = axial_series([z for z in EVEN if z != EVEN[20]]).instances
+    fitting, odd = (instance_of(frame_at((-80.0, -60.0, EVEN[20])), number=99, **more) for more in ({}, changes))
+    assert isinstance(only(series_of([*others, fitting])), Geometry)
+    assert only(series_of([*others, odd])) == MixedGrid(attribute=keyword)
+
+
+@pytest.mark.parametrize("keyword", ["RescaleIntercept", "RescaleSlope"])
+def test_rescale_stands_in_all_images_of_a_volume_or_in_none(keyword: str) -> None:
+    """Where it may be absent (MR), stored values and rescaled ones are not one scale."""
+    scale = (("Modality", ("MR",)), (keyword, ("2",)))
+    instances = [instance_of(frame_at((0, 0, 2.0 * z)), number=z, attributes=scale) for z in range(10)]
+    odd = replace(instances[4], attributes=scale[:1])
+    assert isinstance(only(series_of(instances)), Geometry)
+    assert only(series_of([*instances[:4], odd, *instances[5:]])) == MixedGrid(attribute=keyword)
+    without = [replace(one, attributes=scale[:1]) for one in instances]
+    assert isinstance(only(series_of(without)), Geometry)
+
+
 def test_i2_two_patient_ids_inside_one_series() -> None:
     series = axial_series(EVEN)
     instances = [replace(one, patient_identity=f"issuer {index % 2}") for index, one in enumerate(series.instances)]

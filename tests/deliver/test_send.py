@@ -134,8 +134,9 @@ def test_a_peer_that_is_not_there_is_unreachable_and_may_be_later(result: tuple[
     assert caught.value.again is Again.LATER
 
 
-def test_a_name_that_nobody_knows_is_unreachable(result: tuple[Path, Path]) -> None:
-    peer = peer_at(104).model_copy(update={"host": "no-such-host.invalid"})
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "pacs..local", "pacs." + "x" * 64])
+def test_a_name_that_nobody_knows_is_unreachable(result: tuple[Path, Path], host: str) -> None:
+    peer = peer_at(104).model_copy(update={"host": host})
     with pytest.raises(PeerUnreachable):
         send(result, destination=PACS, peer=peer, our_title="NODE", limits=LIMITS)
 

@@ -99,7 +99,7 @@ def _send_and_wait(study: Study, programs: Programs, tally: Tally) -> tuple[Mapp
     def is_closed() -> bool:
         last.update(programs.ask_status(len(study.study_instance_uids) + 1))
         states = {one["study"]: one["state"] for one in last["studies"]}
-        return all(states.get(uid) in ("done", "failed") for uid in expected)
+        return all(states.get(uid) in ("done", "failed", "undelivered") for uid in expected)
 
     refused = move(study, programs.archive_port)
     expected = {one.study_instance_uid for one in study.instances if one.sop_instance_uid not in refused}

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dicom_node.package import Package, load_package
 from dicom_node.values import Form, FrameRef, Geometry, Volume
+from tests.make.example import write_ball_example
 
 Array = npt.NDArray[np.float64]
 
@@ -216,6 +217,7 @@ def nodule_package(folder: Path, stages: str = NODULES) -> Package:
     """Lungs, blobs, a spot classifier, outlines, measurements."""
     folder.mkdir(parents=True, exist_ok=True)
     write_spot_classifier(folder / "spot.onnx")
+    write_ball_example(folder, 50)
     (folder / "package.toml").write_text(_HEAD + stages, encoding="utf-8")
     return load_package(folder)
 
@@ -224,5 +226,6 @@ def bright_package(folder: Path, level: float, *, power: float = 1.0, stages: st
     """Everything above a value, by a network in windows."""
     folder.mkdir(parents=True, exist_ok=True)
     write_threshold_segmenter(folder / "bright.onnx", level, power=power)
+    write_ball_example(folder, round(2 * level))
     (folder / "package.toml").write_text(_HEAD + stages, encoding="utf-8")
     return load_package(folder)

@@ -14,6 +14,7 @@ import pytest
 from dicom_node import assemble, infer, spool
 from dicom_node.clock import SystemClock
 from dicom_node.errors import Again, ChildDied, ChildRaised, ChildTooSlow
+from dicom_node.package import load_package
 from dicom_node.values import (
     AETitle,
     Analysed,
@@ -23,16 +24,17 @@ from dicom_node.values import (
     Geometry,
     InstanceRef,
     NotAnalysed,
+    Reason,
     Reservation,
     ResultIdentity,
     StoredSeries,
     codec,
 )
-from dicom_node.values.reasons import NoPixels
+from dicom_node.values.reasons import ExampleNotMet, NoPixels, NotANumber
 from tests.make import make_series, to_refs
 from tests.places import REPOSITORY
 
-from .examples import bright_package, inside_ball
+from .examples import bright_package, inside_ball, write_threshold_segmenter
 
 GEOMETRY = Geometry(Form.CLASSIC, (FrameRef("1.2", 1),), (1, 2, 2), (1.0, 1.0, 1.0), None, None, None, tolerated=("duplicate-identical",))
 LIMIT_MB = 1500
@@ -170,6 +172,24 @@ def test_a_package_that_was_changed_is_not_run(device: infer.Device, request_for
     assert result.package.digest == new_digest
     with pytest.raises(ChildRaised) as caught:
         run(device, asked)
+    assert caught.value.error == "ModelUnusable"
+
+
+def test_the_example_is_run_in_the_child(device: infer.Device, tmp_path: Path) -> None:
+    """A package whose network still does what it did passes; one whose network was changed gives the reason."""
+
+    def try_example(name: str) -> Reason | None:
+        request = infer.ExampleRequest(str(tmp_path / name), load_package(tmp_path / name).ref.digest)
+        return device.try_example(request, time_limit_s=60, memory_limit_mb=LIMIT_MB)
+
+    for name in ("good", "changed", "undefined"):
+        bright_package(tmp_path / name, 450.0)
+    write_threshold_segmenter(tmp_path / "changed" / "bright.onnx", 5000.0)  # finds nothing
+    write_threshold_segmenter(tmp_path / "undefined" / "bright.onnx", 450.0, power=0.5)
+    assert [try_example(name) for name in ("good", "changed", "undefined")] == [None, ExampleNotMet(1, 0, 0, 1), NotANumber("bright")]
+    (tmp_path / "changed" / "bright.onnx").write_bytes(b"no network")
+    with pytest.raises(ChildRaised) as caught:
+        try_example("changed")
     assert caught.value.error == "ModelUnusable"
 
 

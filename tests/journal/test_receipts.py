@@ -13,7 +13,7 @@ from dicom_node.values.receipts import Known
 
 from .conftest import Book, receipt
 
-LOOK = journal.Look("1.2.3", generation=0, number=0)
+LOOK = journal.Look("1.2", "1.2.3", generation=0, number=0)
 
 
 def test_a_receipt_is_new_once_then_the_same_and_other_bytes_are_set_aside(book: Book) -> None:
@@ -42,7 +42,7 @@ def test_the_same_instance_from_many_associations_at_once_is_new_once(book: Book
 def test_a_series_has_one_look_however_many_images_it_has(book: Book) -> None:
     for number in range(50):
         book.receipts.commit(receipt(number))
-    assert book.jobs("look") == ["look-1.2.3-0-0"]
+    assert book.jobs("look") == ["look-1.2-1.2.3-0-0"]
 
 
 def test_late_images_reopen_a_complete_series_under_another_generation(book: Book) -> None:
@@ -50,11 +50,11 @@ def test_late_images_reopen_a_complete_series_under_another_generation(book: Boo
     close(book, LOOK)
     assert book.open_series(LOOK) is None
     book.receipts.commit(receipt(1))  # the same again is not late
-    assert book.jobs("look") == ["look-1.2.3-0-0"]
+    assert book.jobs("look") == ["look-1.2-1.2.3-0-0"]
     book.receipts.commit(receipt(2))
-    assert book.jobs("look") == ["look-1.2.3-0-0", "look-1.2.3-1-0"]
+    assert book.jobs("look") == ["look-1.2-1.2.3-0-0", "look-1.2-1.2.3-1-0"]
     assert book.open_series(LOOK) is None
-    assert book.open_series(journal.Look("1.2.3", 1, 0)) is not None
+    assert book.open_series(journal.Look("1.2", "1.2.3", 1, 0)) is not None
 
 
 def test_a_study_is_judged_when_its_last_series_is_complete(book: Book) -> None:
@@ -62,7 +62,7 @@ def test_a_study_is_judged_when_its_last_series_is_complete(book: Book) -> None:
     book.receipts.commit(receipt(2, series="1.2.4"))
     close(book, LOOK)
     assert book.jobs("work") == []
-    close(book, journal.Look("1.2.4", 0, 0))
+    close(book, journal.Look("1.2", "1.2.4", 0, 0))
     assert book.jobs("work") == ["study-1.2-1"]
     with book.engine.begin() as connection:
         stored = journal.read_complete_series(connection, "1.2")

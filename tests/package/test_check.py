@@ -7,6 +7,7 @@ import pytest
 
 from dicom_node import package
 from dicom_node.errors import Problem, SettingsError
+from tests.make.example import write_ball_example
 
 GOOD = """
 [package]
@@ -65,6 +66,7 @@ def write_package(folder: Path, manifest: str = GOOD) -> Path:
     folder.mkdir(parents=True)
     (folder / "package.toml").write_text(manifest, encoding="utf-8")
     (folder / "net.onnx").write_bytes(b"network")
+    write_ball_example(folder, 50)
     return folder
 
 
@@ -159,6 +161,21 @@ def test_the_digest_follows_what_the_package_does(tmp_path: Path) -> None:
     second = package.load_package(folder).ref
     assert second.digest != first.digest
     assert second.device_uid != first.device_uid
+
+
+def test_the_digest_is_that_of_the_model_and_not_of_its_example(tmp_path: Path) -> None:
+    folder = write_package(tmp_path / "box")
+    first = package.load_package(folder).ref
+    write_ball_example(folder, 900)
+    assert package.load_package(folder).ref == first
+
+
+def test_problems_of_manifest_and_example_are_told_together(tmp_path: Path) -> None:
+    folder = write_package(tmp_path / "box", GOOD.replace('licence = "MIT"\n', ""))
+    (folder / "example" / "example.toml").unlink()
+    with pytest.raises(SettingsError) as raised:
+        package.load_package(folder)
+    assert [str(problem.file.relative_to(folder)) for problem in raised.value.problems] == ["package.toml", "example/example.toml"]
 
 
 def test_the_digest_is_the_same_in_another_folder(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_same_images_again_and_a_replay_change_nothing(
     first = {modality: found.SOPInstanceUID for modality, found in results_in(orthanc, study_uid).items()}
 
     send(running, chest)
-    assert "entered=0 judged=1" in running.run("replay").stdout
+    assert "entered=0 judged=1 resent=0" in running.run("replay").stdout
     wait_until(lambda: len(running.events("StudyJudged")) == 2, limit_s=60, what=running._log_end)
     study = wait_until_done(running, study_uid)
     assert len(study["results"]) == 1

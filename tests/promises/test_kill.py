@@ -88,3 +88,19 @@ def test_killed_again_and_again_it_still_ends(orthanc: Orthanc, node: Callable[.
     assert set(results_in(orthanc, chest[0].StudyInstanceUID)) == {"SEG", "SR"}
     stored = {hashlib.sha256(file.read_bytes()).hexdigest() for file in Path(running.data / "spool").rglob("*.dcm")}
     assert len(stored) == len(chest)
+
+
+@pytest.mark.parametrize("moment", ["inferring", "delivering"])
+def test_stopped_in_order_while_it_works_the_study_is_finished_at_the_next_start(
+    moment: str, orthanc: Orthanc, node: Callable[..., NodeProcess], chest: list[Dataset]
+) -> None:
+    """Case U2: SIGTERM is obeyed within the grace time, and loses nothing."""
+    running = node(peers={"pacs": orthanc_as_peer(orthanc)})
+    with Modality(running.port) as sender:
+        assert all(sender.store(one) == 0x0000 for one in chest)
+    wait_until(lambda: has_come(moment, running, orthanc, chest[0].StudyInstanceUID), limit_s=120, every_s=0.002, what=running._log_end)
+    assert running.stop() == 0
+    running.start()
+    study = wait_until_done(running, chest[0].StudyInstanceUID)
+    assert study["state"] == "done"
+    assert set(results_in(orthanc, chest[0].StudyInstanceUID)) == {"SEG", "SR"}

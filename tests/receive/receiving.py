@@ -4,7 +4,7 @@ import json
 import logging
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,13 +109,13 @@ PEERS = {
 
 
 @contextmanager
-def receiving(folder: Path, **section: object) -> Iterator[Running]:
+def receiving(folder: Path, *, peers: Mapping[str, Peer] = PEERS, **section: object) -> Iterator[Running]:
     """A running receiver on a free loopback port; options are those of the configuration's section."""
     options = {"host": "127.0.0.1", "port": 0, "network_timeout_s": 20.0, **section}
     config = Config(
         file=folder / "node.toml",
         node=NodeFile(ae_title="NODE", data=folder, models=(), receiver=ReceiverSection.model_validate(options)),
-        peers=PEERS,
+        peers=dict(peers),
         data=folder,
         models=(),
         database="",
@@ -162,6 +162,8 @@ def make_data_set(
         (0x0028, 0x0100): (b"US", struct.pack("<H", 16)),
         (0x0028, 0x0101): (b"US", struct.pack("<H", 12)),
         (0x0028, 0x0103): (b"US", struct.pack("<H", 1)),
+        (0x0028, 0x1052): (b"DS", b"0"),
+        (0x0028, 0x1053): (b"DS", b"1"),
         (0x7FE0, 0x0010): (b"OW", pixels),
     }
     if sop_class_uid is None:

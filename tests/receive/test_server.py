@@ -9,8 +9,9 @@ import pytest
 
 from tests.peers.sender import COMMAND, CT_IMAGE, EXPLICIT_LITTLE, LAST, MR_IMAGE, Aborted, Rejected, encode_store_request, pdata
 from tests.peers.waiting import wait_until
+from tests.places import REPOSITORY
 
-from .receiving import CONTEXTS, Running, make_data_set, receiving
+from .receiving import CONTEXTS, PEERS, Running, make_data_set, receiving
 
 
 @pytest.fixture
@@ -121,6 +122,16 @@ def test_an_object_beyond_the_limit_is_refused_and_what_never_ends_is_aborted(tm
         assert running.parts() == []
 
 
+def test_the_administrator_reads_the_status_that_an_object_beyond_the_limit_gets() -> None:
+    """C000, as the test above sees it; A700 would have the sender try again for ever."""
+    comment = (REPOSITORY / "config" / "node.toml").read_text(encoding="utf-8").split("\n# largest_object_mb =")[0].rsplit("\n\n", 1)[1]
+    rows = [line for line in (REPOSITORY / "docs" / "operation.md").read_text(encoding="utf-8").splitlines() if "largest_object_mb" in line]
+    assert len(rows) == 1
+    for text in (comment, rows[0]):
+        assert "C000" in text
+        assert "A700" not in text
+
+
 def test_a_receipt_that_cannot_be_written_is_no_acknowledgement(running: Running) -> None:
     running.receipts.close()  # what a database that went away looks like from here
     with running.associate() as association:
@@ -178,6 +189,35 @@ def test_one_association_more_than_configured_is_rejected_for_now_and_its_slot_c
             return True
 
         wait_until(one_more, limit_s=5, what="the slot of a released association")
+
+
+def test_a_caller_that_cannot_be_judged_is_rejected_for_now_and_takes_no_slot(tmp_path: Path) -> None:
+    """The library would go on accepting after an exception, and each such call would cost a slot for ever."""
+    odd = PEERS["modality"].model_copy(update={"ae_title": "ODD", "addresses": (1.5,)})
+    with receiving(tmp_path, peers={**PEERS, "odd": odd}, associations=1) as running:
+        for _ in range(3):
+            with pytest.raises(Rejected) as rejection:
+                running.associate(calling="ODD")
+            assert rejection.value.codes == (2, 3, 1)
+        with running.associate() as association:
+            with pytest.raises(Rejected) as rejection:
+                running.associate()
+            assert rejection.value.codes == (2, 3, 2)  # a slot given back twice would let it in
+            assert association.store(make_data_set(), CT_IMAGE, "2.25.7").status == 0
+            association.release()
+        running.receiver.stop(grace_s=2.0)
+        assert running.events.names.count("Broken") == 3
+        assert list(running.stored()) == ["2.25.7"]
+
+
+@pytest.mark.parametrize("host", ["pacs..local", "pacs." + "x" * 64, "\0", "no-such-host.invalid"])
+def test_a_host_name_that_none_can_resolve_is_that_of_a_stranger(tmp_path: Path, host: str) -> None:
+    lost = PEERS["modality"].model_copy(update={"ae_title": "LOST", "host": host})
+    with receiving(tmp_path, peers={**PEERS, "lost": lost}) as running:
+        with pytest.raises(Rejected) as rejection:
+            running.associate(calling="LOST")
+        assert rejection.value.codes == (1, 1, 3)
+        assert running.events.names == ["AssociationRefused"]
 
 
 def test_a_stopping_receiver_finishes_the_message_and_takes_no_other(tmp_path: Path) -> None:

@@ -5,15 +5,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dicom_node import select
-from dicom_node.package import Condition, Manifest, Package, Preference
-from dicom_node.values import Accepted, AssembledSeries, FailedCondition, Form, FrameRef, Geometry, PackageRef, Reason, Refused, derive_uid
-from dicom_node.values.reasons import IncompleteVolume, SliceGap
+from dicom_node.package import Condition, Example, Manifest, Package, Preference
+from dicom_node.select.subjects import is_private
+from dicom_node.values import (
+    Accepted,
+    AssembledSeries,
+    FailedCondition,
+    Form,
+    FrameRef,
+    Geometry,
+    PackageRef,
+    Reason,
+    Refused,
+    Volume,
+    derive_uid,
+)
+from dicom_node.values.reasons import IncompleteVolume, OutOfService, SliceGap
 from tests.assemble.made import frame_at, instance_of, series_of
 
 CODE = {"value": "27925004", "scheme": "SCT", "meaning": "Nodule"}
+
+
+EXAMPLE = Example(
+    Volume(Geometry(Form.CLASSIC, (), (1, 1, 1), (1.0, 1.0, 1.0), None, None, None), np.zeros((1, 1, 1), np.int16)), (), 1
+)  # select asks for the manifest alone
 
 
 def package(*conditions: Condition, prefer: tuple[Preference, ...] = (), series_per_study: int = 1, name: str = "lung") -> Package:
@@ -29,7 +48,7 @@ def package(*conditions: Condition, prefer: tuple[Preference, ...] = (), series_
             "outputs": [{"stage": "air", "label": "Air", "category": CODE, "type": CODE}],
         }
     )
-    return Package(Path(), manifest, PackageRef(name, "1", "d", "1.2", "t", "m", product=False))
+    return Package(Path(), manifest, PackageRef(name, "1", "d", "1.2", "t", "m", product=False), EXAMPLE)
 
 
 def series(
@@ -76,7 +95,13 @@ def failed(condition: Condition, one: AssembledSeries) -> FailedCondition | None
         (Condition(attribute="ImageType", one_of=("ORIGINAL",)), None),
         (Condition(attribute="ImageType", none_of=("DERIVED", "LOCALIZER")), None),
         (Condition(attribute="ImageType", none_of=("PRIMARY",)), "ORIGINAL\\PRIMARY\\AXIAL"),
-        (Condition(attribute="SeriesDescription", contains_none=("scout", "MIP")), "Thorax Mip 5 mm"),
+        (Condition(attribute="SeriesDescription", contains_none=("scout", "MIP")), "MIP"),
+        (Condition(attribute="SeriesDescription", none_of=("thorax MIP 5 mm",)), "thorax MIP 5 mm"),
+        (Condition(attribute="SeriesDescription", one_of=("thorax",)), "other text"),
+        (Condition(attribute="SeriesDescription", at_least=1), "other text"),
+        (Condition(attribute="ManufacturerModelName", one_of=("Force",)), "Drive"),
+        (Condition(attribute="BodyPartExamined", one_of=("HEAD",)), "CHEST"),
+        (Condition(attribute="Exposure", at_most=1), "other text"),
         (Condition(attribute="SeriesDescription", contains_none=("scout",)), None),
         (Condition(attribute="KVP", at_least=80, at_most=150), None),
         (Condition(attribute="KVP", at_most=100), "120"),
@@ -100,7 +125,7 @@ def failed(condition: Condition, one: AssembledSeries) -> FailedCondition | None
     ids=lambda value: str(value) if isinstance(value, str) else None,
 )
 def test_each_test_and_each_subject(condition: Condition, found: str | None) -> None:
-    one = series(ImageType=("ORIGINAL", "PRIMARY", "AXIAL"), SeriesDescription="Thorax Mip 5 mm", KVP="120")
+    one = series(ImageType=("ORIGINAL", "PRIMARY", "AXIAL"), SeriesDescription="Thorax Mip 5 mm", KVP="120", Exposure="see note", ManufacturerModelName="Drive")
     said = failed(condition, one)
     assert (None if said is None else said.found) == found
 
@@ -129,6 +154,38 @@ def test_a_value_of_the_patient_is_never_written_down(keyword: str) -> None:
     assert "secret" not in repr((refused, accepted))
     assert isinstance(refused, Refused)
     assert refused.failed[0].found == "outside"
+
+
+FREE_TEXT = ("SeriesDescription", "StudyDescription", "ProtocolName", "StationName", "ContrastBolusAgent", "ImageComments", "KVP", "ImageType")
+
+
+@pytest.mark.parametrize("keyword", FREE_TEXT)
+def test_of_free_text_only_the_packages_own_words_are_written(keyword: str) -> None:
+    """Anyone may type a name there; what is no number and no code is free text too, whatever the attribute."""
+    one = series(**{keyword: "ZZPHI Anne Marie"})
+    prefer = (
+        Preference(attribute=keyword, order="values", values=("lung", "anne")),
+        Preference(attribute=keyword, order="values", values=("lung",)),
+        Preference(attribute=keyword, order="smallest"),
+    )
+    conditions = (
+        Condition(attribute=keyword, one_of=("Thorax",)),
+        Condition(attribute=keyword, none_of=("zzphi anne marie",)),
+        Condition(attribute=keyword, contains_none=("scout", "anne")),
+        Condition(attribute=keyword, at_least=1),
+    )
+    (refused,) = select.judge([package(*conditions, prefer=prefer)], [one])
+    (accepted,) = select.judge([package(prefer=prefer)], [one])
+    assert isinstance(refused, Refused)
+    assert isinstance(accepted, Accepted)
+    if is_private(conditions[0]):
+        assert {found.found for found in refused.failed} | {text for _, text in accepted.because} == {"outside"}
+    else:
+        assert [found.found for found in refused.failed] == ["other text", "zzphi anne marie", "anne", "other text"]
+        assert [text for _, text in accepted.because] == ["anne", "other text", "other text"]
+    assert accepted.rank[:2] == (1.0, 1.0)  # asked all the same
+    assert "ZZPHI" not in repr((refused, accepted))
+    assert "Marie" not in repr((refused, accepted))
 
 
 @pytest.mark.parametrize(("age", "is_accepted"), [("018Y", True), ("017Y", False), ("006M", False), ("900W", False), ("940W", True)])
@@ -216,3 +273,15 @@ def test_every_package_is_asked_about_every_volume_in_whatever_order_they_come()
     answers = select.judge(packages, study)
     assert select.judge(packages, shuffled) == answers
     assert [answer.package for answer in answers] == ["lung"] * 5 + ["brain"] * 5
+
+
+def test_a_package_out_of_service_says_so_to_what_it_would_have_taken_and_the_others_go_on() -> None:
+    ct_only = Condition(attribute="Modality", one_of=("CT",))
+    study = [series("1.1"), series("1.2", Modality="MR"), series("1.3", volumes=(SliceGap(1, 2, 1),))]
+    out = OutOfService("ExampleNotMet")
+    broken, good = package(ct_only, name="broken"), package(ct_only, name="good")
+    answers = select.judge([broken, good], study, {"broken": out})
+    said = [(answer.reason, len(answer.failed)) for answer in answers[:3] if isinstance(answer, Refused)]
+    assert said == [(out, 0), (None, 1), (SliceGap(1, 2, 1), 0)]
+    assert answers[3:] == select.judge([good], study)
+    assert isinstance(answers[3], Accepted)

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from dicom_node.values.reasons import (
 from tests.receive.receiving import encode_element, make_data_set
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+Written = tuple[int, int, bytes, bytes]  # group, element, VR, value
 IMPLICIT, EXPLICIT, BIG, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 
 
@@ -235,6 +237,60 @@ def test_what_is_needed_and_missing_is_named(tmp_path: Path, number: int, keywor
     assert read_with(tmp_path, (0x0028, number, b"US", b"")) == MissingAttribute(keyword)
 
 
+CT_CLASSES = [CT_IMAGE, "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"]
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def without_rescale(*keywords: str, modality: bytes = b"CT", sop_class: str = CT_IMAGE, more: Sequence[Written] = ()) -> bytes:
+    """An image whose intercept or slope, or both, were left out."""
+    elements = make_data_set(sop_class_uid=sop_class, more=((0x0008, 0x0060, b"CS", modality), *more))
+    for keyword in keywords:
+        number, value = {"RescaleIntercept": (0x1052, b"0"), "RescaleSlope": (0x1053, b"1")}[keyword]
+        elements = elements.replace(encode_element(0x0028, number, b"DS", value), b"")
+    return elements
+
+
+@pytest.mark.parametrize("keyword", ["RescaleIntercept", "RescaleSlope"])
+@pytest.mark.parametrize("sop_class", CT_CLASSES)
+def test_a_ct_without_rescale_is_refused_and_not_taken_for_hounsfield_units(tmp_path: Path, sop_class: str, keyword: str) -> None:
+    """Type 1 in CT: with 0 in its place a slice would be some 1024 HU off, and no one would see it."""
+    for modality in (b"CT", b""):
+        data_set = without_rescale(keyword, modality=modality, sop_class=sop_class)
+        assert read(tmp_path / modality.decode(), data_set, sop_class=sop_class) == MissingAttribute(keyword)
+    empty = make_data_set(more=((0x0028, 0x1052 if keyword == "RescaleIntercept" else 0x1053, b"DS", b" "),))
+    assert read(tmp_path / "empty", empty) == MissingAttribute(keyword)
+
+
+def test_other_images_without_rescale_have_their_stored_values(tmp_path: Path) -> None:
+    both = ("RescaleIntercept", "RescaleSlope")
+    headers = read(tmp_path, without_rescale(*both, modality=b"MR", sop_class=MR_IMAGE), sop_class=MR_IMAGE)
+    assert isinstance(headers, InstanceHeaders)
+    assert (headers.frames[0].rescale_slope, headers.frames[0].rescale_intercept) == (1.0, 0.0)
+    assert headers.attribute("RescaleSlope") == ()
+
+
+def test_a_localizer_among_ct_images_needs_no_rescale(tmp_path: Path) -> None:
+    """It is in no volume; what its header lacks is nobody's loss."""
+    localizer = (0x0008, 0x0008, b"CS", b"ORIGINAL\\PRIMARY\\LOCALIZER")
+    assert isinstance(read(tmp_path, without_rescale("RescaleIntercept", more=[localizer])), InstanceHeaders)
+
+
+def test_each_frame_of_an_enhanced_ct_has_its_rescale(tmp_path: Path) -> None:
+    enhanced = CT_CLASSES[1]
+
+    def image(*frames: bytes) -> bytes:
+        count = (0x0028, 0x0008, b"IS", str(len(frames)).encode())
+        per_frame = (0x5200, 0x9230, b"SQ", sequence(*frames))
+        return without_rescale("RescaleIntercept", "RescaleSlope", sop_class=enhanced, more=(count, per_frame))
+
+    slope, intercept = encode_element(0x0028, 0x1053, b"DS", b"1"), encode_element(0x0028, 0x1052, b"DS", b"-1024")
+    whole = group(0x00289145, intercept, slope)
+    assert isinstance(read(tmp_path / "1", image(whole, whole), sop_class=enhanced), InstanceHeaders)
+    assert read(tmp_path / "2", image(whole, group(0x00289145, slope)), sop_class=enhanced) == MissingAttribute("RescaleIntercept")
+    assert read(tmp_path / "3", image(whole, group(0x00289145, intercept)), sop_class=enhanced) == MissingAttribute("RescaleSlope")
+    assert read(tmp_path / "4", image(whole, b""), sop_class=enhanced) == MissingAttribute("RescaleSlope")
+
+
 def test_reasons_of_objects_that_are_no_input(tmp_path: Path) -> None:
     plain = make_data_set()
     assert read(tmp_path, plain, sop_class="1.2.840.10008.5.1.4.1.1.66.4") == NotAnImage("Segmentation Storage")
@@ -366,7 +422,7 @@ def test_functional_groups_are_read_per_frame_before_shared(tmp_path: Path) -> N
                     b"SQ",
                     sequence(
                         frame(b"1\\2\\3", 1),
-                        frame(b"4\\5\\6", 2, group(0x00289145, encode_element(0x0028, 0x1053, b"DS", b"3"))),
+                        frame(b"4\\5\\6", 2, group(0x00289145, encode_element(0x0028, 0x1052, b"DS", b"-7"), encode_element(0x0028, 0x1053, b"DS", b"3"))),
                         is_open=True,
                     ),
                 ),
@@ -382,7 +438,7 @@ def test_functional_groups_are_read_per_frame_before_shared(tmp_path: Path) -> N
     assert first.pixel_spacing_mm == (0.5, 0.6)
     assert first.slice_thickness_mm == 2.5
     assert (first.rescale_slope, first.rescale_intercept) == (2, -1024)
-    assert (second.rescale_slope, second.rescale_intercept) == (3, 0)
+    assert (second.rescale_slope, second.rescale_intercept) == (3, -7)
     assert first.image_type == ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")
     assert dict(first.dimensions) == {"TemporalPositionIndex": "1", "StackID": "1"}
     assert dict(second.dimensions)["TemporalPositionIndex"] == "2"

@@ -42,8 +42,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "node_series",
+        sa.Column("study_instance_uid", sa.Text, primary_key=True),
         sa.Column("series_instance_uid", sa.Text, primary_key=True),
-        sa.Column("study_instance_uid", sa.Text, nullable=False, index=True),
         sa.Column("calling", sa.Text, nullable=False),
         sa.Column("instances", sa.Integer, nullable=False),
         sa.Column("last_seen", sa.Float, nullable=False),
@@ -54,7 +54,8 @@ def upgrade() -> None:
     op.create_table(
         "node_feeding",
         sa.Column("association", sa.Text, primary_key=True),
-        sa.Column("series_instance_uid", sa.Text, primary_key=True, index=True),
+        sa.Column("study_instance_uid", sa.Text, nullable=False),
+        sa.Column("series_instance_uid", sa.Text, nullable=False, index=True),
         sa.Column("broken_at", sa.Float),
     )
     op.create_table(

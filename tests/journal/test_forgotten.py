@@ -1,0 +1,77 @@
+"""What has lost its job gets another one."""
+
+import sqlalchemy as sa
+
+from dicom_node import journal
+from dicom_node.values import CompletenessRule, DeliveryState, Role
+
+from .conftest import Book, receipt
+
+LOOK = journal.Look("1.2", "1.2.3", generation=0, number=0)
+KEY = "ab" * 32
+
+
+def test_a_series_study_and_delivery_that_have_their_jobs_are_left_alone(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    start_delivery(book)
+    assert take_up(book) == 0
+
+
+def test_an_open_series_without_a_look_gets_one(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    lose_jobs(book)
+    assert take_up(book) == 1
+    assert len(book.jobs("look")) == 1
+    assert take_up(book) == 0
+
+
+def test_a_study_that_was_not_finished_is_judged_again(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    with book.engine.begin() as connection:
+        found = journal.read_open_series(connection, LOOK)
+        assert found is not None
+        journal.close_series(connection, book.client, found, CompletenessRule.COUNT)
+    assert book.jobs("work") == ["study-1.2-1"]
+    lose_jobs(book)
+    assert take_up(book) == 1
+    assert book.jobs("work") == ["study-1.2-2"]
+
+
+def test_queued_objects_without_a_job_are_sent_by_another(book: Book) -> None:
+    start_delivery(book)
+    lose_jobs(book)
+    assert take_up(book) == 1
+    assert book.jobs("deliver") == [f"deliver-{KEY}-pacs-1000-0"]
+
+
+def test_what_was_refused_is_sent_again_when_a_person_asks(book: Book) -> None:
+    start_delivery(book)
+    job = journal.DeliveryJob(KEY, "pacs", 0)
+    with book.engine.begin() as connection:
+        journal.write_outcome(connection, job, 0, DeliveryState.REFUSED, 0xC000, None)
+        insert = "insert into node_results values (:key, '1.2', '1.2.3', 0, 'p', '1', null, 0, 1, 'k', 0)"
+        connection.execute(sa.text(insert), {"key": KEY})
+    with book.engine.begin() as connection:
+        assert journal.find_waiting(connection, job) == ()
+        assert journal.send_again(connection, book.client, "1.2", 1234.5) == 1
+        assert len(journal.find_waiting(connection, job)) == 1
+    assert f"deliver-{KEY}-pacs-1234-0" in book.jobs("deliver")
+
+
+def start_delivery(book: Book) -> None:
+    waiting = journal.Waiting(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", "2.25.2", "f.dcm")
+    with book.engine.begin() as connection:
+        journal.start_delivery(connection, book.client, KEY, "pacs", (waiting,))
+
+
+def take_up(book: Book) -> int:
+    live = book.client.find_live()
+    with book.engine.begin() as connection:
+        return journal.take_up_forgotten(connection, book.client, live, book.clock.now())
+
+
+def lose_jobs(book: Book) -> None:
+    """As if each had failed as often as it is tried, and its record were gone."""
+    with book.engine.begin() as connection:
+        connection.execute(sa.text("delete from workflow_input"))
+        connection.execute(sa.text("delete from workflow_status"))
