@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
+from network import CHANNEL_OFFSETS_MM
 from patches import SIZE, SOURCE_SIZE, SPACING_MM
 
 
@@ -25,7 +26,41 @@ def augment(patch: NDArray[np.uint8], pixel_mm: NDArray[np.float32], rng: np.ran
         mirrored=rng.random(count) < 0.5,
         shift_mm=rng.uniform(-2.4, 2.4, (count, 2)),
     )
-    view = _kernel(view, rng)
+    return _exposure(_kernel(view, rng), rng)
+
+
+def augment_stack(stack: NDArray[np.uint8], rng: np.random.Generator) -> torch.Tensor:
+    """Turn stacks (n, 21, 64, 64) into one random view each, (n, 5, 40, 40) of 0..1."""
+    count = len(stack)
+    size = np.exp(rng.uniform(math.log(0.8), math.log(1.25), count))
+    angle = rng.integers(0, 4, count) * (math.pi / 2) + rng.uniform(-0.25, 0.25, count)
+    # Up to 15 degrees of lean, shifts up to 2 mm along the body: candidates lie on a 2 mm grid.
+    return _exposure(
+        _kernel(
+            _resample_stack(
+                torch.from_numpy(stack).float()[:, None] / 255,
+                size,
+                angle,
+                mirrored=rng.random((count, 2)) < 0.5,
+                shift_mm=rng.uniform(-2.0, 2.0, (count, 3)),
+                lean=rng.uniform(-0.25, 0.25, (count, 2)),
+            ),
+            rng,
+        ),
+        rng,
+    )
+
+
+def derive_stack_view(stack: NDArray[np.uint8]) -> torch.Tensor:
+    """Turn stacks into what the node would sample."""
+    count = len(stack)
+    still = np.zeros(count)
+    source = torch.from_numpy(stack).float()[:, None] / 255
+    return _resample_stack(source, still + 1, still, np.zeros((count, 2)) > 0, np.zeros((count, 3)), np.zeros((count, 2)))
+
+
+def _exposure(view: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    count = len(view)
     contrast = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 1, 1, 1))).float()
     offset = torch.from_numpy(rng.uniform(-0.03, 0.03, (count, 1, 1, 1))).float()
     return (view * contrast + offset).clamp(0, 1)
@@ -59,6 +94,37 @@ def _resample(
     return functional.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def _resample_stack(
+    source: torch.Tensor,
+    size: NDArray[np.float64],
+    angle: NDArray[np.float64],
+    mirrored: NDArray[np.bool_],
+    shift_mm: NDArray[np.float64],
+    lean: NDArray[np.float64],
+) -> torch.Tensor:
+    """Sample the channels' planes; `shift_mm` is (column, row, slice), `lean` moves the picture per mm along the body."""
+    count = len(source)
+    half_mm = SOURCE_SIZE * SPACING_MM / 2
+    half_slices_mm = source.shape[2] / 2
+    reach_mm = size * SIZE * SPACING_MM / 2
+    flip = np.where(mirrored, -1.0, 1.0)
+    # Built plane by plane, because the channels are not evenly placed pixels of a grid in general.
+    planes: list[torch.Tensor] = []
+    for offset_mm in CHANNEL_OFFSETS_MM:
+        along_mm = size * offset_mm * flip[:, 1]
+        affine = np.zeros((count, 2, 3), dtype=np.float32)
+        affine[:, 0, 0] = reach_mm / half_mm * np.cos(angle) * flip[:, 0]
+        affine[:, 0, 1] = -reach_mm / half_mm * np.sin(angle)
+        affine[:, 1, 0] = reach_mm / half_mm * np.sin(angle) * flip[:, 0]
+        affine[:, 1, 1] = reach_mm / half_mm * np.cos(angle)
+        affine[:, :, 2] = (shift_mm[:, :2] + lean * along_mm[:, None]) / half_mm
+        flat = functional.affine_grid(torch.from_numpy(affine), [count, 1, SIZE, SIZE], align_corners=False)
+        depth = torch.from_numpy(((along_mm + shift_mm[:, 2]) / half_slices_mm).astype(np.float32))
+        planes.append(torch.cat([flat, depth[:, None, None, None].expand(-1, SIZE, SIZE, 1)], dim=3))
+    grid = torch.stack(planes, dim=1)
+    return functional.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+
+
 def _kernel(view: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Blur, sharpen or leave, then add noise that is fine or coarse, as reconstruction kernels do."""
     count = len(view)
@@ -73,9 +139,10 @@ def _kernel(view: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _blur(picture: torch.Tensor) -> torch.Tensor:
+    c = picture.shape[1]
     tap = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    picture = functional.conv2d(functional.pad(picture, (2, 2, 0, 0), mode="replicate"), tap.view(1, 1, 1, 5))
-    return functional.conv2d(functional.pad(picture, (0, 0, 2, 2), mode="replicate"), tap.view(1, 1, 5, 1))
+    picture = functional.conv2d(functional.pad(picture, (2, 2, 0, 0), mode="replicate"), tap.view(1, 1, 1, 5).expand(c, 1, 1, 5), groups=c)
+    return functional.conv2d(functional.pad(picture, (0, 0, 2, 2), mode="replicate"), tap.view(1, 1, 5, 1).expand(c, 1, 5, 1), groups=c)
 
 
 def _jpeg(patch: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

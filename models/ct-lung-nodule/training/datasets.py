@@ -9,13 +9,16 @@ import csv
 import numpy as np
 from numpy.typing import NDArray
 
-from candidates import find_candidates, find_slice_candidates
+from candidates import LEAST_IN_TRAINING_HU, find_candidates, find_slice_candidates
 from patches import SOURCE_SIZE, SPACING_MM, sample_scan, sample_slice, scale_hu
 from scans import FloatArray, Finding, read_findings, read_scan, read_slices
 from splits import held_out_patients, read_matched_rows, split_rows
 
 # The LUNA16 patch set does not say its pixel size; this is the median of lidc_series.csv (5 % to 95 %: 0.56 to 0.83).
 LUNA16_PIXEL_MM = 0.698
+# Measured, as the set does not say: quantiles of the cube of patient 0001 against the scan, and the modes of lung and
+# of soft tissue (grey 56 and 198, for -850 and 40 HU).
+CUBE_WINDOW_HU = (-1200.0, 400.0)
 MARGIN_MM = 5.0                                   # a negative keeps this distance from the edge of every finding
 BRIGHTEST = 60                                    # negatives per slice: the brightest spots ...
 OTHERS = 30                                       # ... and some of the rest
@@ -79,7 +82,7 @@ def read_slice_table(
         nodules = np.array([finding.index[1:] for finding in piece.findings if finding.is_nodule])
         tables.append(_cut_table(sample_slice(piece.hu, piece.spacing_mm, nodules, SOURCE_SIZE), 1, f"slices/{piece.patient}"))
         spots = find_slice_candidates(piece.hu, piece.spacing_mm)
-        spots = spots[_is_clear(np.pad(spots, ((0, 0), (1, 0))), piece.findings, (1.0, piece.spacing_mm, piece.spacing_mm))]
+        spots = spots[is_clear(np.pad(spots, ((0, 0), (1, 0))), piece.findings, (1.0, piece.spacing_mm, piece.spacing_mm))]
         rest = spots[BRIGHTEST:]
         spots = np.concatenate([spots[:BRIGHTEST], rng.permutation(rest)[:OTHERS]])
         tables.append(_cut_table(sample_slice(piece.hu, piece.spacing_mm, spots, SOURCE_SIZE), 0, f"slices/{piece.patient}"))
@@ -91,8 +94,8 @@ def read_scan_table(folder: Path, name: str, cap: int = 1000) -> Table:
     scan = read_scan(folder, name)
     findings = read_findings(folder, scan)
     nodules = np.array([finding.index for finding in findings if finding.is_nodule]).reshape(-1, 3)
-    index = find_candidates(scan, cap).index
-    index = index[_is_clear(index, findings, scan.spacing_mm)]
+    index = find_candidates(scan, cap, LEAST_IN_TRAINING_HU).index
+    index = index[is_clear(index, findings, scan.spacing_mm)]
     return join(
         [
             _cut_table(sample_scan(scan, nodules, SOURCE_SIZE), 1, f"scan/{name}"),
@@ -118,8 +121,15 @@ def _read_cubes(folder: Path, held_out: frozenset[str]) -> Table:
                     shift = (int(round(row)) - cube.shape[0] // 2, int(round(column)) - cube.shape[0] // 2)
                     padded = np.pad(plane, 16, mode="edge")
                     square = padded[8 + shift[0] : 8 + shift[0] + SOURCE_SIZE, 8 + shift[1] : 8 + shift[1] + SOURCE_SIZE]
-                    tables.append(_table(square[None], np.ones(1), 1.0, f"cubes/{patient}"))
+                    grey = np.round(scale_hu(cube_hu(square)) * 255).astype(np.uint8)
+                    tables.append(_table(grey[None], np.ones(1), 1.0, f"cubes/{patient}"))
     return join(tables)
+
+
+def cube_hu(cube: NDArray[np.uint8]) -> FloatArray:
+    """Turn the grey of the 1 mm cubes back to HU."""
+    low, high = CUBE_WINDOW_HU
+    return cube.astype(np.float32) / 255 * (high - low) + low
 
 
 def _read_volumes(folder: Path, held_out: frozenset[str]) -> Table:
@@ -137,7 +147,7 @@ def _read_volumes(folder: Path, held_out: frozenset[str]) -> Table:
     return join(tables)
 
 
-def _is_clear(
+def is_clear(
     index: NDArray[np.float64], findings: tuple[Finding, ...], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
     """Tell which places (slice, row, column) lie off every finding, those that count neither way included."""
