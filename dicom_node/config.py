@@ -3,11 +3,13 @@
 `load_config` reads everything and reports every problem at once. Nothing else reads these files or the environment.
 """
 
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
@@ -15,9 +17,9 @@ from dicom_node.values import AETitle
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, and an unknown key is an error."""
+    """Base of all sections: frozen; an unknown key is an error, and so is a number that is none, or infinite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _title(raw: str) -> str:
@@ -27,10 +29,47 @@ def _title(raw: str) -> str:
     return title.text
 
 
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")  # underscores are no host name's, but Docker's
+
+
+def _host(raw: str) -> str:
+    """What can be looked up: an IP address, or a host name that DNS can carry (RFC 1123 2.1; other letters by IDNA)."""
+    try:
+        ipaddress.ip_address(raw)
+        return raw
+    except ValueError:
+        pass
+    try:
+        labels = raw.encode("idna").decode("ascii").removesuffix(".").split(".")
+    except UnicodeError:
+        labels = []
+    is_name = all(_LABEL.fullmatch(label) for label in labels) and len(".".join(labels)) <= 253
+    if not labels or not is_name or labels[-1].isdecimal():  # 10.0.0.300 is no name either
+        raise ValueError("an IP address, or a host name: letters, digits and hyphens in parts of 1 to 63, joined by single dots")
+    return raw
+
+
+def _address(raw: str) -> str:
+    """Where calls may come from: `any`, an IP network, or what a host may be."""
+    try:
+        ipaddress.ip_network(raw, strict=False)
+        return raw
+    except ValueError:
+        pass
+    try:
+        return _host(raw)
+    except ValueError as cause:
+        raise ValueError(f"any, an IP network such as 10.1.0.0/16, {cause}") from cause
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class ReceiverSection(Section):
     """Where the node listens and how much it takes."""
 
-    host: str = "0.0.0.0"
+    host: Host = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
     associations: Annotated[int, Field(ge=1, le=500)] = 50
     pdu_bytes: Annotated[int, Field(ge=4096, le=1_048_576)] = 131_072
@@ -93,10 +132,10 @@ class Peer(Section):
     """
 
     ae_title: str
-    host: str
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)]
     may: tuple[Literal["send", "count", "receive"], ...]
-    addresses: tuple[str, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
+    addresses: tuple[Address, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
 
     _ae_title = field_validator("ae_title")(_title)

@@ -120,7 +120,8 @@ def test_every_problem_of_both_files_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", " ", "pacs..local", ".", "pacs." + "x" * 64, "pacs local", "pacs\\u0000", "10.0.0.300", "a.b" * 90, "http://pacs", "pacs:104"]
+    "host",
+    ["", " ", "pacs..local", ".", "pacs." + "x" * 64, "pacs local", "pacs\\u0000", "10.0.0.300", "a.b" * 90, "http://pacs", "pacs:104"],
 )
 def test_a_host_is_an_address_or_a_name_that_can_be_looked_up(tmp_path: Path, host: str) -> None:
     peers = GOOD_PEERS.replace("127.0.0.1", host) + f'addresses = ["any", "10.0.0.0/8", "{host}"]\n'
@@ -129,7 +130,9 @@ def test_a_host_is_an_address_or_a_name_that_can_be_looked_up(tmp_path: Path, ho
     assert all("an IP address" in problem.allowed and "host name" in problem.allowed for problem in found)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0", "pacs", "pacs.hospital.example.", "orthanc_1", "hôpital.example", "3d-pacs"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "::1", "fe80::1%eth0", "pacs", "pacs.hospital.example.", "orthanc_1", "hôpital.example", "3d-pacs"]
+)
 def test_hosts_as_hospitals_have_them_are_taken(tmp_path: Path, host: str) -> None:
     peers = GOOD_PEERS.replace("127.0.0.1", host) + f'addresses = ["any", "10.0.0.0/8", "10.1.2.3/8", "{host}"]\n'
     assert load_config(write_files(tmp_path, GOOD_NODE, peers)).peers["pacs"].host == host

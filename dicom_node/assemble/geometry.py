@@ -58,8 +58,22 @@ def find_volumes(headers: SeriesHeaders) -> tuple[Geometry | Reason, ...]:
     tolerated = _find_tolerated(planes, slices)
     if len(frames_of_reference) > 1:
         tolerated = (*tolerated, FRAME_OF_REFERENCE_PER_SLICE)
-    volumes = find_stacks(slices, tolerated=tolerated)
+    volumes = (_find_mixed_scale(volume, headers) or volume for volume in find_stacks(slices, tolerated=tolerated))
     return tuple(_give_frame_of_reference(volume, headers.series_instance_uid) for volume in volumes)
+
+
+def _find_mixed_scale(volume: Geometry | Reason, headers: SeriesHeaders) -> MixedGrid | None:
+    """Whether some images of a volume are rescaled and others not: their values are not on one scale.
+
+    Asked of classic images, in which rescale stands at the outermost level; CT that lacks it is unreadable before.
+    """
+    if isinstance(volume, Reason):
+        return None
+    used = {frame.sop_instance_uid for frame in volume.frames}
+    for keyword in ("RescaleIntercept", "RescaleSlope"):
+        if len({one.attribute(keyword) == () for one in headers.instances if one.instance.sop_instance_uid in used}) > 1:
+            return MixedGrid(attribute=keyword)
+    return None
 
 
 def _give_frame_of_reference(volume: Geometry | Reason, series_instance_uid: str) -> Geometry | Reason:
@@ -85,8 +99,13 @@ def _find_refusal(headers: SeriesHeaders) -> Reason | None:
     mixed = _find_mixed_identity(headers)
     if mixed is not None:
         return mixed
-    if len({one.instance.sop_class_uid in PROJECTION_CLASSES for one in headers.instances}) > 1:
-        return MixedGrid(attribute="SOPClassUID")
+    # The values of a stack mean one thing; a radiograph is a volume by itself, and may lie beside one for processing.
+    classes = {one.instance.sop_class_uid for one in headers.instances}
+    if not classes <= PROJECTION_CLASSES:
+        if len(classes) > 1:
+            return MixedGrid(attribute="SOPClassUID")
+        if len({one.attribute("Modality") for one in headers.instances}) > 1:
+            return MixedGrid(attribute="Modality")
     if any(one.samples_per_pixel != 1 or one.photometric_interpretation not in _GREY for one in headers.instances):
         return ColourImage()
     if any(_MOSAIC_WORDS & set(frame.image_type) for one in headers.instances for frame in one.frames):

@@ -79,7 +79,7 @@ def _request(line: Line, contexts: Sequence[PresentationContext]) -> Association
     entity.network_timeout = line.limits.response_timeout_s
     try:
         return entity.associate(line.peer.host, line.peer.port, contexts=list(contexts), ae_title=line.peer.ae_title, max_pdu=OUR_PDU_BYTES)
-    except OSError as cause:  # the host's name cannot be resolved
+    except (OSError, UnicodeError) as cause:  # the host's name cannot be resolved, or is none (pacs..local)
         raise PeerUnreachable(line.destination) from cause
 
 

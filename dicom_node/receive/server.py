@@ -40,6 +40,9 @@ _STRANGERS = 64  # connections beyond the associations: callers that are about t
 _POLL_S = 0.1
 _STEP_S = 0.02
 
+# A call that nobody could judge: transient, by the service provider (presentation), temporary congestion (PS3.8 table 9-21).
+_CANNOT_JUDGE = Rejected(2, 3, 1)
+
 
 class Receiver:
     """Listens, from `start` to `stop`."""
@@ -120,21 +123,32 @@ class Receiver:
             log(AssociationEnded(derive_key(source.association), intake.stored, aborted=not association.is_released))
 
     def _admit(self, event: evt.Event) -> None:
-        """EVT_REQUESTED: admit or reject, before the library negotiates."""
+        """EVT_REQUESTED: admit or reject, before the library negotiates. What cannot be judged is rejected."""
         association = event.assoc
+        has_slot = self._slots.acquire(blocking=False)
+        try:
+            verdict = self._judge(association, is_full=not has_slot)
+        except Exception as error:  # noqa: BLE001  (the library swallows what is raised here, and accepts)
+            log_broken(RoleName.RECEIVER, error)
+            verdict = _CANNOT_JUDGE
+        if isinstance(verdict, Admitted):
+            return
+        if has_slot and _intake_of(association).source is None:  # else `let_go` gives the slot back
+            self._slots.release()
+        association.acse.send_reject(verdict.result, verdict.source, verdict.reason)
+        association.kill()  # returns when the rejection is sent and the connection closed
+
+    def _judge(self, association: Association, *, is_full: bool) -> Admitted | Rejected:
+        """The answer to a request; who is admitted is made welcome."""
         request = association.requestor.primitive
         assert request is not None
-        has_slot = self._slots.acquire(blocking=False)
-        call = Call(request.calling_ae_title or "", request.called_ae_title or "", association.requestor.address, is_full=not has_slot)
+        call = Call(request.calling_ae_title or "", request.called_ae_title or "", association.requestor.address, is_full)
         verdict = judge(call, own_title=self._own_title, peers=self._config.peers, resolve=_resolve)
-        if has_slot and isinstance(verdict, Rejected):
-            self._slots.release()
         if isinstance(verdict, Rejected):
             log(AssociationRefused(AETitle.parse(call.calling), AETitle.parse(call.called), verdict.reason))
-            association.acse.send_reject(verdict.result, verdict.source, verdict.reason)
-            association.kill()  # returns when the rejection is sent and the connection closed
-            return
-        self._welcome(association, verdict)
+        else:
+            self._welcome(association, verdict)
+        return verdict
 
     def _welcome(self, association: Association, admitted: Admitted) -> None:
         name = f"{self._prefix}{next(self._numbers)}"
@@ -237,8 +251,8 @@ def _status(status: int, comment: str) -> Dataset:
 
 
 def _resolve(host: str) -> set[str]:
-    """The addresses of a host name now; none where the name is unknown, which rejects the caller."""
+    """The addresses of a host name now; none where the name is unknown, or is none (pacs..local), which rejects the caller."""
     try:
         return {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError:
+    except (OSError, UnicodeError):
         return set()

@@ -3,11 +3,7 @@
 from dicom_node.package import Condition
 from dicom_node.values import FailedCondition
 
-from .subjects import VolumeView, find_values, is_private, name_subject, parse_number, render_values
-
-# What is written where the value found is one of the patient.
-OUTSIDE = "outside"
-ABSENT = "absent"
+from .subjects import ABSENT, VolumeView, find_values, name_subject, parse_number, render_found
 
 
 def find_failed(conditions: tuple[Condition, ...], view: VolumeView) -> tuple[FailedCondition, ...]:
@@ -32,23 +28,27 @@ def _find_misfit(condition: Condition, view: VolumeView) -> str | None:
             if condition.absent == "refused":
                 return ABSENT
         elif not _is_met(condition, values):
-            return OUTSIDE if is_private(condition) else render_values(values)
+            return render_found(condition, values, _find_unwanted(condition, values))
     return None
 
 
 def _is_met(condition: Condition, values: tuple[str, ...]) -> bool:
-    texts = {value.casefold() for value in values}
-    joined = "\\".join(values).casefold()
-    if condition.one_of is not None and not texts & _fold(condition.one_of):
+    if condition.one_of is not None and not _fold(values) & _fold(condition.one_of):
         return False
-    if condition.none_of is not None and texts & _fold(condition.none_of):
-        return False
-    if condition.contains_none is not None and any(word in joined for word in _fold(condition.contains_none)):
+    if _find_unwanted(condition, values):
         return False
     if condition.at_least is None and condition.at_most is None:
         return True
     numbers = [parse_number(value) for value in values]
     return all(number is not None and _is_within(number, condition) for number in numbers)
+
+
+def _find_unwanted(condition: Condition, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of `none_of` and `contains_none` that occur, as the package writes them."""
+    texts, joined = _fold(values), "\\".join(values).casefold()
+    equal = (word for word in condition.none_of or () if word.casefold() in texts)
+    contained = (word for word in condition.contains_none or () if word.casefold() in joined)
+    return (*equal, *contained)
 
 
 def _is_within(number: float, condition: Condition) -> bool:

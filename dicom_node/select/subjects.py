@@ -1,10 +1,12 @@
 """What conditions and preferences are about: an attribute of the header, or a number of the geometry, as found in one volume."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from dicom_node.package import Condition, Preference
 from dicom_node.values import Geometry, InstanceHeaders, SeriesHeaders
@@ -19,6 +21,16 @@ _NOT_IDENTIFYING = {
     "ManufacturerModelName", "ProtocolName", "RepetitionTime", "RevolutionTime", "SOPClassUID", "SequenceName", "SeriesNumber",
     "StackID", "TriggerTime",
 }  # fmt: skip
+
+# Text of these is written by a scanner's software from its maker's own list, never typed by a person about a patient.
+_OF_THE_MAKER = {"ConvolutionKernel", "FilterType", "Manufacturer", "ManufacturerModelName", "SequenceName", "SoftwareVersions"}
+_CODED = re.compile(r"[A-Z0-9_ ]{0,16}")  # CS (PS3.5 6.2)
+_NUMBERS = {"DS", "IS", "FD", "FL", "SL", "SS", "UL", "US", "US or SS"}
+
+# What is written where the value found is the patient's, where somebody may have typed it, and where there is none.
+_OUTSIDE = "outside"
+_OTHER_TEXT = "other text"
+ABSENT = "absent"
 
 _DAYS_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis (x, y, z) nearest to their normal
@@ -59,6 +71,32 @@ def is_private(subject: Condition | Preference) -> bool:
     if keyword in _NOT_ABOUT_THE_PATIENT | _NOT_IDENTIFYING:
         return False
     return keyword.startswith(_ABOUT_THE_PATIENT) or keyword.endswith(_IDENTIFYING)
+
+
+def render_found(subject: Condition | Preference, values: Sequence[str], words: Iterable[str] = ()) -> str:
+    """A value found, as it may be written down: everything that is written here stands in the journal and in `status`.
+
+    Numbers, codes and what the maker of the scanner calls things are written as they are, cut to what a line holds. Of all other
+    text, which anyone may have typed a name into, only the first of `words` is: those of the package that occur there.
+    """
+    if not values:
+        return ABSENT
+    if is_private(subject):
+        return _OUTSIDE
+    if subject.geometry is not None or _is_technical(subject.attribute or "", values):
+        return "\\".join(values)[:64]
+    return next(iter(words), _OTHER_TEXT)
+
+
+def _is_technical(keyword: str, values: Sequence[str]) -> bool:
+    """Whether the values are what the attribute is for; a sender may write anything into any."""
+    tag = tag_for_keyword(keyword)
+    vr = "" if tag is None else dictionary_VR(tag)
+    if vr == "CS":
+        return all(_CODED.fullmatch(value) for value in values)
+    if vr in _NUMBERS:
+        return all(parse_number(value) is not None for value in values)
+    return keyword in _OF_THE_MAKER or vr == "UI"
 
 
 def parse_number(text: str) -> float | None:
@@ -108,8 +146,3 @@ _GEOMETRY: dict[str | None, Callable[[Geometry], float | str | None]] = {
     "obliqueness_deg": _find_obliqueness_deg,
     "form": lambda geometry: geometry.form.value,
 }
-
-
-def render_values(values: Sequence[str]) -> str:
-    """Values as a header writes them, cut to what a line holds."""
-    return "\\".join(values)[:64]

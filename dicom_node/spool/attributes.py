@@ -1,4 +1,7 @@
-"""Attributes that conditions of model packages may ask for: technical ones, as text, never who the patient is."""
+"""Attributes that conditions of model packages may ask for: technical ones, as text, never who the patient is.
+
+Descriptions are among them, into which anyone may have typed anything: they may be asked, `select` writes none of their text down.
+"""
 
 from .header import Header, keyword_of, vr_of
 

@@ -6,18 +6,23 @@ Source: PS3.3 C.7.6.16 (functional groups; what stands per frame comes before wh
 from collections.abc import Iterable
 
 from dicom_node.values import DIMENSION_KEYWORDS, FrameHeaders
-from dicom_node.values.reasons import IllegalValue
+from dicom_node.values.reasons import IllegalValue, MissingAttribute
 
 from .header import Header, parse_decimal, tag_of
 from .refusal import Refusal, number, numbers, whole_number
 
+_LOCALIZER = "LOCALIZER"  # among the values of an image's type: it is in no volume, and what it lacks is nobody's loss
+
 _FRAME_LIMIT = 100_000  # more than any stack or cine has; a header that announces more is not believed
+
+# CT Image, Enhanced CT Image, Legacy Converted Enhanced CT Image Storage
+_CT_CLASSES = {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
 
 _FRAME_TYPES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence", "XRay3DFrameTypeSequence")
 
 
 def read_frames(header: Header, instance_number: int | None, encodings: tuple[str, ...]) -> tuple[FrameHeaders, ...]:
-    """All frames, in the order of their pixels. Raises Refusal with IllegalValue.
+    """All frames, in the order of their pixels. Raises Refusal with IllegalValue, or MissingAttribute where CT lacks its rescale.
 
     A multi-frame image without functional groups gives frames without place: they are there, nobody knows where.
     """
@@ -38,14 +43,15 @@ def read_frames(header: Header, instance_number: int | None, encodings: tuple[st
 
 def _read_classic(header: Header, instance_number: int | None, image_type: tuple[str, ...], encodings: tuple[str, ...]) -> FrameHeaders:
     dimensions = ((keyword, "\\".join(header.texts(keyword, encodings))) for keyword in DIMENSION_KEYWORDS if header.has(keyword))
+    slope, intercept = _rescale(header, instance_number, is_needed=_is_ct(header) and _LOCALIZER not in image_type)
     return FrameHeaders(
         frame_number=1,
         image_position_patient=_three(numbers(header, "ImagePositionPatient", 3, instance_number)),
         image_orientation_patient=_six(numbers(header, "ImageOrientationPatient", 6, instance_number)),
         pixel_spacing_mm=_spacing(header, instance_number),
         slice_thickness_mm=_thickness(header),
-        rescale_slope=_slope(header, instance_number),
-        rescale_intercept=number(header, "RescaleIntercept", instance_number) or 0.0,
+        rescale_slope=slope,
+        rescale_intercept=intercept,
         image_type=image_type,
         dimensions=tuple((keyword, text) for keyword, text in dimensions if text),
     )
@@ -73,6 +79,7 @@ class _Groups:
     ) -> None:
         self._header, self._shared = header, shared
         self._instance_number, self._image_type, self._encodings = instance_number, image_type, encodings
+        self._is_ct = _is_ct(header)
         self._shared_macros = {} if shared is None else _macros(shared)
         self._shared_dimensions = {**self._find_dimensions([header]), **self._find_dimensions(self._shared_macros.values())}
 
@@ -83,15 +90,17 @@ class _Groups:
         measures = macros.get(tag_of("PixelMeasuresSequence"))
         transformation = macros.get(tag_of("PixelValueTransformationSequence"), self._header)
         dimensions = {**self._shared_dimensions, **self._find_dimensions(_macros(frame).values())}
+        image_type = self._find_type(macros)
+        slope, intercept = _rescale(transformation, self._instance_number, is_needed=self._is_ct and _LOCALIZER not in image_type)
         return FrameHeaders(
             frame_number=frame_number,
             image_position_patient=_three(position),
             image_orientation_patient=_six(orientation),
             pixel_spacing_mm=None if measures is None else _spacing(measures, self._instance_number),
             slice_thickness_mm=None if measures is None else _thickness(measures),
-            rescale_slope=_slope(transformation, self._instance_number),
-            rescale_intercept=number(transformation, "RescaleIntercept", self._instance_number) or 0.0,
-            image_type=self._find_type(macros),
+            rescale_slope=slope,
+            rescale_intercept=intercept,
+            image_type=image_type,
             dimensions=tuple((keyword, dimensions[keyword]) for keyword in DIMENSION_KEYWORDS if keyword in dimensions),
         )
 
@@ -146,9 +155,17 @@ def _thickness(header: Header) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _slope(header: Header, instance_number: int | None) -> float:
-    """1 where absent; a slope of 0 would make all pixels equal and is no slope."""
-    value = number(header, "RescaleSlope", instance_number)
-    if value == 0:
+def _rescale(header: Header, instance_number: int | None, *, is_needed: bool) -> tuple[float, float]:
+    """Slope and intercept; 1 and 0 where they are absent and may be. A slope of 0 would make all pixels equal and is none."""
+    slope, intercept = (number(header, keyword, instance_number) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if slope == 0:
         raise Refusal(IllegalValue("RescaleSlope", instance_number))
-    return 1.0 if value is None else value
+    if is_needed and (slope is None or intercept is None):
+        raise Refusal(MissingAttribute("RescaleSlope" if slope is None else "RescaleIntercept"))
+    return (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+
+
+def _is_ct(header: Header) -> bool:
+    """Whether values are Hounsfield units after rescale, whose both numbers are type 1 (PS3.3 C.8.2.1, C.8.15.3.10): a slice that
+    lacks them lies some 1024 HU off, and nothing in its pixels says so."""
+    return header.text("Modality") == "CT" or header.text("SOPClassUID") in _CT_CLASSES

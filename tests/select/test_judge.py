@@ -125,7 +125,13 @@ def failed(condition: Condition, one: AssembledSeries) -> FailedCondition | None
     ids=lambda value: str(value) if isinstance(value, str) else None,
 )
 def test_each_test_and_each_subject(condition: Condition, found: str | None) -> None:
-    one = series(ImageType=("ORIGINAL", "PRIMARY", "AXIAL"), SeriesDescription="Thorax Mip 5 mm", KVP="120", Exposure="see note", ManufacturerModelName="Drive")
+    one = series(
+        ImageType=("ORIGINAL", "PRIMARY", "AXIAL"),
+        SeriesDescription="Thorax Mip 5 mm",
+        KVP="120",
+        Exposure="see note",
+        ManufacturerModelName="Drive",
+    )
     said = failed(condition, one)
     assert (None if said is None else said.found) == found
 
@@ -156,7 +162,16 @@ def test_a_value_of_the_patient_is_never_written_down(keyword: str) -> None:
     assert refused.failed[0].found == "outside"
 
 
-FREE_TEXT = ("SeriesDescription", "StudyDescription", "ProtocolName", "StationName", "ContrastBolusAgent", "ImageComments", "KVP", "ImageType")
+FREE_TEXT = (
+    "SeriesDescription",
+    "StudyDescription",
+    "ProtocolName",
+    "StationName",
+    "ContrastBolusAgent",
+    "ImageComments",
+    "KVP",
+    "ImageType",
+)
 
 
 @pytest.mark.parametrize("keyword", FREE_TEXT)

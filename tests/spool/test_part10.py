@@ -283,7 +283,7 @@ def test_each_frame_of_an_enhanced_ct_has_its_rescale(tmp_path: Path) -> None:
         per_frame = (0x5200, 0x9230, b"SQ", sequence(*frames))
         return without_rescale("RescaleIntercept", "RescaleSlope", sop_class=enhanced, more=(count, per_frame))
 
-    slope, intercept = encode_element(0x0028, 0x1053, b"DS", b"1"), encode_element(0x0028, 0x1052, b"DS", b"-1024")
+    slope, intercept = encode_element(0x0028, 0x1053, b"DS", b"2"), encode_element(0x0028, 0x1052, b"DS", b"-1024")
     whole = group(0x00289145, intercept, slope)
     assert isinstance(read(tmp_path / "1", image(whole, whole), sop_class=enhanced), InstanceHeaders)
     assert read(tmp_path / "2", image(whole, group(0x00289145, slope)), sop_class=enhanced) == MissingAttribute("RescaleIntercept")
@@ -422,7 +422,11 @@ def test_functional_groups_are_read_per_frame_before_shared(tmp_path: Path) -> N
                     b"SQ",
                     sequence(
                         frame(b"1\\2\\3", 1),
-                        frame(b"4\\5\\6", 2, group(0x00289145, encode_element(0x0028, 0x1052, b"DS", b"-7"), encode_element(0x0028, 0x1053, b"DS", b"3"))),
+                        frame(
+                            b"4\\5\\6",
+                            2,
+                            group(0x00289145, encode_element(0x0028, 0x1052, b"DS", b"-7"), encode_element(0x0028, 0x1053, b"DS", b"3")),
+                        ),
                         is_open=True,
                     ),
                 ),
