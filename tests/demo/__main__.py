@@ -20,7 +20,6 @@ from .running import Programs, move, store, wait_for
 from .study import DemoFailed, Study, find_study, make_phantom
 from .table import write_lines
 
-OUT = REPOSITORY / "demo-output"
 LIMIT_S = 900.0
 POLL_S = 0.5
 
@@ -51,11 +50,12 @@ def main() -> int:
     """Run it, print the table and the last line; 1 where something was lost, doubled, or nothing came of it."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--study", type=Path, help="a folder with DICOM files of your own, instead of the generated chest")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "demo-output", help="the folder for what comes back; it is made anew")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of pydicom, about odd values in the reader's files
     tally = Tally()
     try:
-        is_good = _run(options.study, tally)
+        is_good = _run(options.study, options.out.resolve(), tally)
     except DemoFailed as failure:
         print(f"\nThe demo failed: {failure}", flush=True)
         is_good = False
@@ -65,13 +65,13 @@ def main() -> int:
     return 0 if is_good else 1
 
 
-def _run(folder: Path | None, tally: Tally) -> bool:
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
-    programs = Programs(OUT)
+def _run(folder: Path | None, out: Path, tally: Tally) -> bool:
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    programs = Programs(out)
     try:
         print("Making the study, starting the archive and the node ...", flush=True)
-        study = make_phantom(OUT / "study") if folder is None else find_study(folder, lambda file: print(f"  no DICOM file: {file.name}"))
+        study = make_phantom(out / "study") if folder is None else find_study(folder, lambda file: print(f"  no DICOM file: {file.name}"))
         tally.planted = len(study.planted)
         programs.start()
         store(study, programs.archive_port)
@@ -84,10 +84,10 @@ def _run(folder: Path | None, tally: Tally) -> bool:
         print(f"\nThe node took {len(refused)} of the {len(study.instances)} instances not; the archive was told so.")
     for line in write_lines(status, made, study.planted, found):
         print(line)
-    _keep(made)
+    _keep(made, out)
     packages = dict.fromkeys(f"{r['package']} {r['version']}" for s in status["studies"] for r in s["results"] if r.get("package"))
-    draw(OUT / "overview.png", study, made, study.planted, found, f"dicom-node demo  ·  {', '.join(packages) or 'no model'}")
-    print(f"\nWhat came back lies in {OUT.name}/objects, the picture is {OUT.name}/overview.png.")
+    draw(out / "overview.png", study, made, study.planted, found, f"dicom-node demo  ·  {', '.join(packages) or 'no model'}")
+    print(f"\nWhat came back lies in {out.name}/objects, the picture is {out.name}/overview.png.")
     return _is_good(study, status, tally)
 
 
@@ -144,11 +144,11 @@ def _digests(spool: Path) -> list[str]:
     return digests
 
 
-def _keep(made: list[Made]) -> None:
+def _keep(made: list[Made], out: Path) -> None:
     """Put the objects that came back where a person looks for them."""
-    (OUT / "objects").mkdir()
+    (out / "objects").mkdir()
     for number, one in enumerate(made, 1):
-        shutil.copyfile(one.file, OUT / "objects" / f"{number}-{one.modality or 'object'}.dcm")
+        shutil.copyfile(one.file, out / "objects" / f"{number}-{one.modality or 'object'}.dcm")
 
 
 def _is_good(study: Study, status: Mapping[str, Any], tally: Tally) -> bool:
