@@ -178,7 +178,7 @@ def _side_by_side(views: Sequence[Image.Image]) -> Image.Image:
 def _caption(segment: Segment, groups: Mapping[str, Group], planted: Sequence[Nodule], found: Mapping[int, Segment]) -> str:
     parts = [f"{segment.number}. {segment.label}"]
     shown = [f"planted: {planted[number].diameter_mm:g} mm, {planted[number].side}" for number, one in found.items() if one is segment]
-    parts += shown if shown or not planted else ["not planted: a false finding"]
+    parts += shown if shown or not planted else ["not planted"]
     group = groups.get(segment.tracking_uid)
     parts += [_number(*one) for one in group.numbers if one[0] != "Threshold Value"] if group else [f"{segment.volume_ml:.2f} ml"]
     return "  ·  ".join(parts)
