@@ -1,0 +1,28 @@
+"""The private names of pynetdicom that the node uses: another version may have moved them, and this test says so first."""
+
+import inspect
+
+import pynetdicom
+from pynetdicom.association import Association
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.fsm import TRANSITION_TABLE
+from pynetdicom.transport import AssociationSocket, RequestHandler
+
+
+def test_the_version_is_the_one_that_was_read() -> None:
+    assert pynetdicom.__version__ == "3.0.4"
+
+
+def test_the_private_names_are_there() -> None:
+    assert callable(RequestHandler._create_association)
+    assert callable(AssociationSocket._create_socket)
+    association = inspect.getsource(Association)
+    for name in ("_sent_abort", "_is_paused", "_reactor_checkpoint"):
+        assert f"self.{name}" in association, name
+    assert "_dataset_path" in inspect.getsource(C_STORE) + inspect.getsource(DIMSEMessage)
+
+
+def test_event_19_is_an_invalid_pdu_which_aborts_an_established_association() -> None:
+    """PS3.8 9.2, table 9-10: AA-8 in Sta6."""
+    assert TRANSITION_TABLE[("Evt19", "Sta6")] == "AA-8"
