@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from dicom_node import journal
+from dicom_node.journal.forgotten import WORN_OUT
 from dicom_node.values import CompletenessRule, DeliveryState, Role
 
 from .conftest import Book, receipt
@@ -26,12 +27,7 @@ def test_an_open_series_without_a_look_gets_one(book: Book) -> None:
 
 
 def test_a_study_that_was_not_finished_is_judged_again(book: Book) -> None:
-    book.receipts.commit(receipt(1))
-    with book.engine.begin() as connection:
-        found = journal.read_open_series(connection, LOOK)
-        assert found is not None
-        journal.close_series(connection, book.client, found, CompletenessRule.COUNT)
-    assert book.jobs("work") == ["study-1.2-1"]
+    complete_a_study(book)
     lose_jobs(book)
     assert take_up(book) == 1
     assert book.jobs("work") == ["study-1.2-2"]
@@ -58,6 +54,15 @@ def test_what_was_refused_is_sent_again_when_a_person_asks(book: Book) -> None:
     assert f"deliver-{KEY}-pacs-1234-0" in book.jobs("deliver")
 
 
+def complete_a_study(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    with book.engine.begin() as connection:
+        found = journal.read_open_series(connection, LOOK)
+        assert found is not None
+        journal.close_series(connection, book.client, found, CompletenessRule.COUNT)
+    assert book.jobs("work") == ["study-1.2-1"]
+
+
 def start_delivery(book: Book) -> None:
     waiting = journal.Waiting(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", "2.25.2", "f.dcm")
     with book.engine.begin() as connection:
@@ -75,3 +80,15 @@ def lose_jobs(book: Book) -> None:
     with book.engine.begin() as connection:
         connection.execute(sa.text("delete from workflow_input"))
         connection.execute(sa.text("delete from workflow_status"))
+
+
+def test_a_study_whose_job_was_open_each_time_the_worker_died_is_closed_as_failed(book: Book) -> None:
+    """A poison job stops, is shown, and is not started again by itself."""
+    complete_a_study(book)
+    with book.engine.begin() as connection:
+        connection.execute(sa.text("update workflow_status set status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' where name = 'work'"))
+    assert take_up(book) == 0
+    with book.engine.begin() as connection:
+        closed = connection.execute(sa.text("select closed, failure from node_studies")).one()
+    assert tuple(closed) == (1, WORN_OUT)
+    assert book.jobs("work") == ["study-1.2-1"]

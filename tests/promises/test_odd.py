@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.make.study import make_chest
 from tests.peers.modality import Modality
 from tests.peers.node import NodeProcess
@@ -14,6 +16,7 @@ from tests.peers.waiting import wait_until
 from tests.promises.studies import orthanc_as_peer, read_masks, read_values, results_in, wait_until_done
 
 
+@pytest.mark.timeout(600)
 def test_odd_files_are_answered_and_a_good_series_among_them_is_analysed_as_if_alone(
     orthanc: Orthanc, node: Callable[..., NodeProcess], shared_data: Path
 ) -> None:

@@ -31,6 +31,7 @@ FORMS = {
 }
 
 
+@pytest.mark.timeout(900)  # five whole scans through a node each
 def test_a_real_ct_comes_back_as_segmentation_and_report_whatever_its_compression(
     node: Callable[..., NodeProcess], dcmtk: Callable[[str], str], shared_data: Path, tmp_path: Path
 ) -> None:
