@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ReportRef, Role
 
 from .identity import ObjectUids, derive_object_uids, derive_series_number
 from .profile import Profile
 from .source import Source
+from .titles import series_description
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,21 @@ class Inputs:
         """The UIDs of the object in this role."""
         return derive_object_uids(self.result.key, role, self.profile)
 
-    def series_number(self, role: Role) -> int:
-        """The number of the series of the object in this role."""
-        return derive_series_number(self.result.package.name, role, self.source.series_number)
+    def names(self, role: Role) -> dict[str, Any]:
+        """What highdicom takes for every kind of object alike: UIDs, numbers, and the equipment, which is the node."""
+        uids, profile = self.uids(role), self.profile
+        return {
+            "sop_instance_uid": uids.instance,
+            "instance_number": 1,
+            "series_instance_uid": uids.series,
+            "series_number": derive_series_number(self.result.package.name, role, self.source.series_number),
+            "series_description": series_description(self.result.package),
+            "manufacturer": profile.manufacturer,
+            "manufacturer_model_name": profile.model_name,
+            "software_versions": profile.node_version,
+            "device_serial_number": profile.ae_title,
+            "transfer_syntax_uid": ExplicitVRLittleEndian,
+        }
 
     def frame(self, index: int) -> FrameHeaders:
         """The header of the frame that a slice comes from."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage
 
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, Role
@@ -37,21 +37,12 @@ def make_segmentation(inputs: Inputs) -> Dataset:
         pixel_array=pixels,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(finding, result) for finding in result.findings],
-        series_instance_uid=uids.series,
-        series_number=inputs.series_number(Role.SEGMENTATION),
-        sop_instance_uid=uids.instance,
-        instance_number=1,
-        manufacturer=profile.manufacturer,
-        manufacturer_model_name=profile.model_name,
-        software_versions=profile.node_version,
-        device_serial_number=profile.ae_title,
         content_label="AI_SEGMENTATION",
         content_description=series_description(result.package),
         content_creator_name=re.sub(r"[=^]", "_", profile.ae_title) + "^",  # type 2, and dcmqi warns where it is empty
-        series_description=series_description(result.package),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
         pixel_measures=_pixel_measures(result.geometry, inputs.frame(0)),
         omit_empty_frames=True,
+        **inputs.names(Role.SEGMENTATION),
     )
     _refer_to_sources(segmentation, inputs)
     _name_dimensions(segmentation, uids)

@@ -10,7 +10,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import SegmentationStorage
 
 from dicom_node.texts import Language
 from dicom_node.values import ReportRef, Role
@@ -20,7 +20,6 @@ from .images import image_library
 from .inputs import Inputs
 from .seg import empty_patient_and_study
 from .sentences import comment_item, root_comment
-from .titles import series_description
 
 _LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}
 _PROCEDURES = {  # CID 100, where the images name no procedure
@@ -35,24 +34,14 @@ _PROCEDURES = {  # CID 100, where the images name no procedure
 
 def make_report(inputs: Inputs) -> Dataset:
     """The report of a result, still without what is copied from the images."""
-    profile, uids = inputs.profile, inputs.uids(Role.REPORT)
     report = hd.sr.Comprehensive3DSR(
         evidence=_evidence(inputs),
         content=_content(inputs),
-        series_instance_uid=uids.series,
-        series_number=inputs.series_number(Role.REPORT),
-        sop_instance_uid=uids.instance,
-        instance_number=1,
-        manufacturer=profile.manufacturer,
-        manufacturer_model_name=profile.model_name,
-        software_versions=profile.node_version,
-        device_serial_number=profile.ae_title,
-        series_description=series_description(inputs.result.package),
         is_complete=True,
         is_final=False,
         is_verified=False,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="dicom-node", responsible_organization=profile.manufacturer)],
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="dicom-node", responsible_organization=inputs.profile.manufacturer)],
+        **inputs.names(Role.REPORT),
     )
     if inputs.replaced is not None:
         report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
