@@ -5,6 +5,7 @@ The way of an instance, and the order of the layers (an import points down this 
     cli, roles      how a person starts it: one command, one process per role
     pipeline        the way of a study, in one file: read this first
     node            builds the parts from the configuration and hands them to each other
+    sending         the way of a result to its destinations, and the proof that it is there
     receive         association policy; one object to bytes; one receipt
     assemble        is the series complete? where does every voxel lie in the patient?
     select          which model package was made for these images, and why not
@@ -12,6 +13,7 @@ The way of an instance, and the order of the layers (an import points down this 
     encode          a result as DICOM objects, read back before anyone sends them
     deliver         to the PACS, every status read
     journal, spool  what is known, and the bytes
+    place           where the bytes lie: a folder, or a bucket
     package, config, log, texts, errors, clock, values      the ground
 """
 

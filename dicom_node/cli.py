@@ -2,18 +2,20 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from dicom_node.clock import SystemClock
-from dicom_node.errors import SettingsError
+from dicom_node.errors import SchemaTooOld, SettingsError
 from dicom_node.log import RoleName, log_broken, start_logging
-from dicom_node.texts import Language
+from dicom_node.texts import Language, Reader, render_error
 
 if TYPE_CHECKING:
     from dicom_node.config import Config
+    from dicom_node.roles.jobs import Said
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +31,7 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The node's c
 def serve(
     config: ConfigOption = Path("config/node.toml"),
     role: Annotated[str, typer.Option(help="Only one role: receiver or worker. Without it, all of them.")] = "",
+    slot: Annotated[int, typer.Option(min=0, help="Which worker of this machine, from 0.")] = 0,
     parent: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run the node: receive images, analyse them, deliver the results."""
@@ -39,17 +42,39 @@ def serve(
     start_logging(settings.node.log_level)
     if parent:
         lifeline.die_with_parent(parent)
-    programs = {"": everything.run, "receiver": receiver.run, "worker": worker.run}
+    clock = SystemClock()
+    programs: dict[str, Callable[[], int]] = {
+        "": lambda: everything.run(settings, clock),
+        "receiver": lambda: receiver.run(settings, clock),
+        "worker": lambda: worker.run(settings, clock, slot),
+    }
     if role not in programs:
         raise typer.BadParameter(f"{role}: receiver or worker")
     try:
-        status = programs[role](settings, SystemClock())
+        status = programs[role]()
     except SettingsError as error:
         _refuse(error)
+    except SchemaTooOld as error:
+        print(f"dicom-node serve: {render_error(error, Reader.ADMINISTRATOR, Language(settings.node.language))}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except Exception as error:  # noqa: BLE001  the outermost handler of a process
         log_broken(RoleName(role or "serve"), error)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
+
+
+@app.command()
+def migrate(config: ConfigOption = Path("config/node.toml")) -> None:
+    """Bring the journal's database to this version's schema. `serve` does so by itself; roles that are started alone do not.
+
+    Programs of the version before go on working on it, so that the machines of a node may be upgraded one after the other.
+    """
+    from dicom_node import journal
+
+    settings = _load(config)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    journal.migrate(settings.database)
+    print("dicom-node migrate: the database has this version's schema")
 
 
 @app.command()
@@ -104,6 +129,91 @@ def replay(
     print(f"dicom-node replay: entered={done.entered} judged={done.judged} resent={done.resent}")
 
 
+jobs = typer.Typer(no_args_is_help=True, help="What is to be done, and what could not be done: look at it, and try it again or end it.")
+app.add_typer(jobs, name="jobs")
+JobArgument = Annotated[str, typer.Argument(help="As `jobs list` shows it: study/…, send/…/DESTINATION or look/….")]
+
+
+@jobs.command("list")
+def list_jobs(
+    config: ConfigOption = Path("config/node.toml"),
+    dead: Annotated[bool, typer.Option("--dead", help="Only what the node does not try again by itself.")] = False,
+    state: Annotated[str, typer.Option(help="Only what stands so: waiting, running, asking, refused, given-up, unconfirmed, ...")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what waits, runs, or could not be done, and why: the dead ones first, then the most urgent."""
+    from dicom_node.roles.jobs import STATES, as_table, find_jobs
+
+    if state and state not in STATES:
+        raise typer.BadParameter(f"--state {state}: one of {', '.join(STATES)}")
+    rows = find_jobs(_load(config), limit, SystemClock(), dead=dead, state=state)
+    print(json.dumps(rows, indent=1) if as_json else as_table(rows))
+
+
+@jobs.command("show")
+def show_job(job: JobArgument, config: ConfigOption = Path("config/node.toml")) -> None:
+    """Show one job with its objects and what was done to it; of a study whose records have left the node, when they did."""
+    from dicom_node.roles.jobs import show
+
+    _say(show(_load(config), job, SystemClock()))
+
+
+@jobs.command("retry")
+def retry(
+    job: Annotated[str, typer.Argument(help="The job; left out with --all-dead.")] = "",
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="Everything that is dead.")] = False,
+    destination: Annotated[str, typer.Option(help="With --all-dead: only what goes to this peer.")] = "",
+    config: ConfigOption = Path("config/node.toml"),
+) -> None:
+    """Try again, under the same UIDs: nothing appears twice. What waits for its next try is tried now."""
+    from dicom_node.roles.jobs import retry_all, retry_one
+
+    if all_dead == bool(job):
+        raise typer.BadParameter("name a job, or --all-dead")
+    settings, clock = _load(config), SystemClock()
+    _say(retry_all(settings, destination, clock) if all_dead else retry_one(settings, job, clock))
+
+
+@jobs.command("cancel")
+def cancel(job: JobArgument, config: ConfigOption = Path("config/node.toml")) -> None:
+    """End a job for good: what was not sent is not sent, what could not be done is accepted as it is."""
+    from dicom_node.roles.jobs import cancel_one
+
+    _say(cancel_one(_load(config), job, SystemClock()))
+
+
+@jobs.command("rerun")
+def rerun(
+    study: Annotated[str, typer.Argument(help="Study Instance UID, or the key that log lines have.")],
+    config: ConfigOption = Path("config/node.toml"),
+) -> None:
+    """Judge and analyse a study anew. The same images, models and configuration lead to the same result, which is not sent twice."""
+    from dicom_node.roles.jobs import rerun_one
+
+    _say(rerun_one(_load(config), study, SystemClock()))
+
+
+@app.command()
+def plan(
+    studies_per_day: Annotated[float, typer.Option("--studies-per-day", min=0.1, help="Studies that come in on a working day.")],
+    slices: Annotated[int, typer.Option(min=1, help="Images of a study.")],
+    model_seconds: Annotated[float, typer.Option("--model-seconds", min=0.0, help="What one model takes for one study on its device.")],
+    bytes_per_slice: Annotated[int, typer.Option(min=1, help="Of one image as it is sent. Default: 512 x 512, uncompressed.")] = 526_336,
+    peak_hour_share: Annotated[float, typer.Option(min=1 / 24, max=1.0, help="Share of a day's studies in its busiest hour.")] = 0.12,
+    retention_hours: Annotated[float, typer.Option(min=0.0, help="How long images stay: images_after_h in node.toml.")] = 168.0,
+    models: Annotated[int, typer.Option(min=1, help="Models that analyse each study.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a hospital's studies need: machines, disks, database, network; and which part is full first."""
+    from dicom_node.roles.capacity import Demand
+    from dicom_node.roles.plan import as_text, find_plan
+
+    demand = Demand(studies_per_day, slices, model_seconds, bytes_per_slice, peak_hour_share, retention_hours, models)
+    found = find_plan(demand)
+    print(json.dumps(found, indent=1) if as_json else as_text(found))
+
+
 def main() -> None:
     """Run the command line."""
     app()
@@ -116,6 +226,13 @@ def _load(file: Path) -> "Config":
         return load_config(file)
     except SettingsError as error:
         _refuse(error)
+
+
+def _say(said: "Said") -> None:
+    if not said.is_done:
+        print(f"dicom-node jobs: {said.text}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(said.text)
 
 
 def _refuse(error: SettingsError) -> NoReturn:

@@ -1,8 +1,12 @@
 """Time, injected. Nothing else in the node asks the machine for the time or waits for it to pass."""
 
+import os
 import threading
 import time
+from pathlib import Path
 from typing import Protocol
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -13,6 +17,9 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds since some start; never goes back. For durations and time limits."""
+
+    def steady(self) -> tuple[str, float]:
+        """This boot of the machine, and the seconds since it: the same for all processes, whatever the clock is set to."""
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
         """Wait until the time is over or `stop` is set; True where it was set."""
@@ -26,6 +33,11 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def steady(self) -> tuple[str, float]:
+        if not _BOOT.exists():  # not Linux: every start of the program counts as a boot
+            return str(os.getpid()), time.monotonic()
+        return _BOOT.read_text().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
         return (stop or threading.Event()).wait(seconds)

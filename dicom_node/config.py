@@ -3,6 +3,7 @@
 `load_config` reads everything and reports every problem at once. Nothing else reads these files or the environment.
 """
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -13,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
-from dicom_node.values import AETitle
+from dicom_node.values import AETitle, Proof
 
 
 class Section(BaseModel):
@@ -62,6 +63,15 @@ def _address(raw: str) -> str:
         raise ValueError(f"any, an IP network such as 10.1.0.0/16, {cause}") from cause
 
 
+def _bucket(raw: str) -> str:
+    """Where images lie when not in the data folder. Names of buckets: 3 to 63 of lower-case letters, digits, dots and hyphens."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*/?", raw):
+        raise ValueError("an address such as s3://bucket/prefix; left out, images lie in the data folder, which may be a shared one")
+    if importlib.util.find_spec("obstore") is None:
+        raise ValueError('what is installed: an object store needs pip install "dicom-node[s3]"')
+    return raw
+
+
 Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
 
@@ -76,6 +86,8 @@ class ReceiverSection(Section):
     network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     largest_object_mb: Annotated[int, Field(ge=1)] = 4096
     disk_high_water_percent: Annotated[float, Field(gt=0, le=100)] = 90.0
+    memory_high_water_percent: Annotated[float, Field(gt=0, le=100)] = 95.0
+    most_open_studies: Annotated[int, Field(ge=1)] = 5000
 
 
 class AssembleSection(Section):
@@ -89,14 +101,22 @@ class AssembleSection(Section):
 class DeliverSection(Section):
     """How often, and how long apart, an object is sent again that was not acknowledged.
 
-    The first retry comes after `first_retry_s`, each later one after twice the time, up to `longest_retry_s`.
+    The first retry comes after `first_retry_s`, each later one after twice the time, up to `longest_retry_s`. The question
+    whether the peer holds what it acknowledged is asked again in the same way, `proof_tries` times.
     """
 
     first_retry_s: Annotated[float, Field(gt=0)] = 5.0
     longest_retry_s: Annotated[float, Field(gt=0)] = 3600.0
     tries: Annotated[int, Field(ge=1)] = 100
+    failure_tries: Annotated[int, Field(ge=1)] = 3
+    proof_wait_s: Annotated[float, Field(ge=0)] = 10.0
+    proof_tries: Annotated[int, Field(ge=1)] = 30
     connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     response_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+    def delay_s(self, attempt: int) -> float:
+        """How long to wait after try number `attempt`, from 0."""
+        return min(self.first_retry_s * 2.0 ** min(attempt, 64), self.longest_retry_s)
 
 
 class InferSection(Section):
@@ -104,6 +124,53 @@ class InferSection(Section):
 
     threads: Annotated[int, Field(ge=0, le=256)] = 0  # 0: as many as the process may use
     tries: Annotated[int, Field(ge=1, le=10)] = 3
+    workers: Annotated[int, Field(ge=1, le=64)] = 1  # each with an inference process of its own
+
+
+class RetentionSection(Section):
+    """How long what is kept; 0 is for ever.
+
+    Images leave `images_after_h` after everything that was made of their study is confirmed; those of a study that does not come so
+    far leave only where `images_at_most_days` says so. Results (values and objects) and records (rows) are counted from the same moment.
+    """
+
+    images_after_h: Annotated[float, Field(ge=0)] = 168.0
+    images_at_most_days: Annotated[float, Field(ge=0)] = 0.0
+    results_days: Annotated[float, Field(ge=0)] = 0.0
+    records_days: Annotated[float, Field(ge=0)] = 0.0
+    jobs_h: Annotated[float, Field(gt=0)] = 48.0  # the engine's rows of jobs that ended, and values of their steps
+
+
+class PriorityRule(Section):
+    """Studies for which all that is given holds get the level; the first rule that fits decides, and without one it is `routine`.
+
+    calling: AE titles of senders. store_priority: the Priority (0000,0700) of a C-STORE. attributes: for an attribute's keyword
+    (of those that conditions of packages may ask for) the values, one of which must be there; letters' case does not count.
+    """
+
+    level: Literal["stat", "routine", "research"]
+    calling: tuple[str, ...] = ()
+    store_priority: Literal["high", "medium", "low"] | None = None
+    attributes: dict[str, tuple[str, ...]] = {}
+
+    _calling = field_validator("calling")(lambda titles: tuple(map(_title, titles)))
+
+    @field_validator("attributes")
+    @classmethod
+    def _keywords(cls, attributes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """A misspelled keyword would fit no image, and nobody would know."""
+        from pydicom.datadict import tag_for_keyword  # a quarter of a second, which most configurations need not wait for
+
+        unknown = [keyword for keyword in attributes if tag_for_keyword(keyword) is None]
+        if unknown:
+            raise ValueError("keywords of attributes as PS3.6 has them, such as RequestedProcedurePriority")
+        return attributes
+
+
+_URGENT = (
+    PriorityRule(level="stat", store_priority="high"),
+    PriorityRule(level="stat", attributes={"RequestedProcedurePriority": ("STAT", "HIGH")}),
+)
 
 
 class NodeFile(Section):
@@ -115,20 +182,25 @@ class NodeFile(Section):
     peers: Path = Path("peers.toml")
     language: Literal["en", "fr"] = "en"
     database: str | None = None
+    spool: str = ""
+    cache_gb: Annotated[float, Field(gt=0)] = 50.0
     log_level: Literal["info", "warning"] = "info"
     receiver: ReceiverSection = ReceiverSection()
     assemble: AssembleSection = AssembleSection()
     infer: InferSection = InferSection()
     deliver: DeliverSection = DeliverSection()
+    retention: RetentionSection = RetentionSection()
+    priority: tuple[PriorityRule, ...] = _URGENT
 
     _ae_title = field_validator("ae_title")(_title)
+    _spool = field_validator("spool")(lambda raw: _bucket(raw) if raw else raw)
 
 
 class Peer(Section):
     """One system that the node talks to. `may` lists what it may do here and what the node does with it.
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
-    receive: results are sent to it.
+    receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
     """
 
     ae_title: str
@@ -137,8 +209,18 @@ class Peer(Section):
     may: tuple[Literal["send", "count", "receive"], ...]
     addresses: tuple[Address, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
+    proof: Literal["commitment", "find", "none"] | None = None
+    commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come
 
     _ae_title = field_validator("ae_title")(_title)
+    _commits_as = field_validator("commits_as")(lambda titles: tuple(map(_title, titles)))
+
+    @property
+    def proof_asked(self) -> Proof:
+        """How it is made sure that the peer holds what it acknowledged."""
+        if self.proof is not None:
+            return Proof(self.proof)
+        return Proof.FIND if "count" in self.may else Proof.NONE
 
 
 class PeersFile(Section):
@@ -156,6 +238,11 @@ class Config(Section):
     data: Path
     models: tuple[Path, ...]
     database: str
+
+    @property
+    def bucket(self) -> str | None:
+        """The address under which images and what is kept lie on an object store, in place of the two folders."""
+        return self.node.spool or None
 
     @property
     def spool(self) -> Path:
@@ -176,7 +263,8 @@ class Config(Section):
 def load_config(file: Path) -> Config:
     """Read `node.toml` and the `peers.toml` that it names; raises SettingsError with every problem of both.
 
-    Environment: DICOM_NODE_DATABASE replaces `database` (it may hold a password), DICOM_NODE_DATA replaces `data`.
+    Environment: DICOM_NODE_DATABASE replaces `database` (it may hold a password), DICOM_NODE_DATA replaces `data`. What begins with
+    AWS_ is read by the object store's client, where `spool` is the address of a bucket.
     """
     problems: list[Problem] = []
     node: NodeFile | None = None
@@ -217,4 +305,6 @@ def _peer_problems(file: Path, peers: PeersFile) -> list[Problem]:
             for source in peer.results_for
             if source not in peers.peers
         )
+        if peer.commits_as and peer.proof_asked is not Proof.COMMITMENT:
+            problems.append(Problem(file, f"peers.{name}.proof", peer.proof_asked.value, "commitment, where commits_as is given"))
     return problems

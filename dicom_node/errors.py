@@ -3,20 +3,37 @@
 NodeError
 ├── SettingsError           configuration or package: every problem at once, with file, key, value and what is allowed
 ├── SpoolError              the disk does not take or give bytes
+│   ├── InstanceBeingRemoved it came again while retention removed it
 │   ├── SpoolFull           above its high-water mark
-│   └── SpoolFailed         the operating system refused
+│   ├── SpoolFailed         the operating system refused
+│   ├── StoreFailed         the object store refused, or did not answer
+│   └── ImageMissing        the file of an image is gone that no rule has removed
+├── NoRoom                  the node takes no more images for now
+│   ├── DataDiskFull        the disk of results and journal is above its high-water mark
+│   ├── MemoryShort         so is the memory
+│   └── TooManyOpenStudies  so many studies wait that no more are taken
 ├── UnacceptableInstance    what a sender gave cannot be filed; carries the C-STORE status of the answer
 ├── PeerError               the network or the peer
 │   ├── PeerUnreachable     no connection, no answer, aborted
-│   ├── AssociationRejected the peer does not want us
+│   ├── AssociationRejected the peer does not want us now
+│   ├── TitleUnknown        the peer does not know our AE title, or goes by another one: a person has to enter it
 │   ├── NoPresentationContext the peer does not take this SOP class
-│   └── StatusRefused       the peer answered with a failure
+│   ├── StatusRefused       the peer answered with a failure
+│   ├── NoCommitment        the peer offers no storage commitment
+│   ├── NotHeld             it acknowledged an object, and does not hold it
+│   ├── NotConfirmed        it does not say whether it holds an object
+│   ├── CommitmentRefused   it says that it will not keep an object
+│   └── NoSuchDestination   results are sent to it no more
 ├── InferenceError          the child process
 │   ├── ChildDied
 │   ├── ChildTooSlow
 │   ├── ChildRaised         it caught an exception and goes on
 │   └── ModelUnusable       a network that cannot be loaded, or not as it should run
+├── ObjectMissing           the file of an object that is to be sent is gone
+├── SchemaTooOld            the database is of an older version of the node
 ├── PackageWithdrawn        a job was begun with a package that is no longer in service
+├── ImagesHaveLeft          some of a study's images have left by rule: nothing is judged with the rest
+├── WorkerDiedTooOften      a study was open each time its worker died
 └── EncodingError           an object could not be made, or did not equal its result when read back
 
 Each says whether to try again: the only thing that the engine asks. Texts for two readers lie in `texts/errors.toml`.
@@ -69,6 +86,11 @@ class SpoolError(NodeError):
 
 
 @dataclass
+class InstanceBeingRemoved(SpoolError):
+    """An instance came again in the moment in which its file was removed by a rule of retention."""
+
+
+@dataclass
 class SpoolFull(SpoolError):
     """The disk is fuller than its high-water mark."""
 
@@ -81,6 +103,49 @@ class SpoolFailed(SpoolError):
     """The operating system refused to write or read; `errno` says why."""
 
     errno: int
+
+
+@dataclass
+class StoreFailed(SpoolError):
+    """The object store (S3) refused to write or read, or did not answer; `error` is the client library's class of error."""
+
+    error: str
+
+
+@dataclass
+class ImageMissing(SpoolError):
+    """The file of an image that was acknowledged is gone, and no rule of retention has removed it."""
+
+    again = Again.NEVER
+
+
+class NoRoom(NodeError):
+    """A floor was reached: images are refused early, and taken again by itself when there is room."""
+
+    again = Again.LATER
+
+
+@dataclass
+class DataDiskFull(NoRoom):
+    """The disk of results and journal, where it is not the spool's, is fuller than the high-water mark."""
+
+    used_percent: float
+    limit_percent: float
+
+
+@dataclass
+class MemoryShort(NoRoom):
+    """The memory of the machine, or of the container, is fuller than its high-water mark."""
+
+    used_percent: float
+    limit_percent: float
+
+
+@dataclass
+class TooManyOpenStudies(NoRoom):
+    """So many studies wait for their images or their analysis that no more are taken."""
+
+    limit: int
 
 
 @dataclass
@@ -115,6 +180,17 @@ class AssociationRejected(PeerError):
 
 
 @dataclass
+class TitleUnknown(PeerError):
+    """The peer rejected the association for good: our title (`reason` 3) or its own (7) is not the one that it was set up with.
+
+    It is tried again all the same: whoever enters the title there need not come here (PS3.8 9.3.4, result 1, source 1).
+    """
+
+    peer: PeerName
+    reason: int
+
+
+@dataclass
 class NoPresentationContext(PeerError):
     """The peer does not take objects of this SOP class."""
 
@@ -130,6 +206,45 @@ class StatusRefused(PeerError):
     again = Again.NEVER
     peer: PeerName
     status: int
+
+
+@dataclass
+class NoCommitment(PeerError):
+    """The peer does not take the storage commitment class, by which it was to show what it holds."""
+
+    again = Again.NEVER
+    peer: PeerName
+
+
+@dataclass
+class NotHeld(PeerError):
+    """The peer acknowledged an object, and says, asked later, that it does not hold it."""
+
+    peer: PeerName
+
+
+@dataclass
+class NotConfirmed(PeerError):
+    """The peer acknowledged an object, and does not say whether it holds it."""
+
+    peer: PeerName
+
+
+@dataclass
+class CommitmentRefused(PeerError):
+    """The peer says that it will not keep an object; `status` is its Failure Reason (0008,1197)."""
+
+    again = Again.NEVER
+    peer: PeerName
+    status: int
+
+
+@dataclass
+class NoSuchDestination(PeerError):
+    """The peer of a delivery is none any more, or receives no results."""
+
+    again = Again.NEVER
+    peer: PeerName
 
 
 class InferenceError(NodeError):
@@ -169,10 +284,30 @@ class ModelUnusable(InferenceError):
 
 
 @dataclass
+class ObjectMissing(NodeError):
+    """The file of an object that is to be sent is gone from what is kept."""
+
+
+@dataclass
+class SchemaTooOld(NodeError):
+    """The journal's database has not been brought to the schema of this version."""
+
+
+@dataclass
 class PackageWithdrawn(NodeError):
     """A job was begun with a package that this node, started anew since, has no longer in service."""
 
     package: PackageName
+
+
+@dataclass
+class ImagesHaveLeft(NodeError):
+    """Images of a study came, or a package came back, when others of the study had left by rule: half a study is not judged."""
+
+
+@dataclass
+class WorkerDiedTooOften(NodeError):
+    """A study was open each time its worker died; it is not started again by itself."""
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The only way to a log line: events as classes, whose fields cannot hold a patient's value.
 
-A field is a `Key`, `PeerName`, `PackageName`, `AETitle`, number, bool, enum, or the class of a reason or error: `str` is refused by a test.
+A field is a `Key`, `PeerName`, `PackageName`, `AETitle`, `SourceLine`, number, bool, enum, or the class of a reason or error: `str` is
+refused by a test.
 Lines of foreign libraries keep level and place and lose their text, since libraries put values into messages.
 """
 
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PackageName, PeerName
+from dicom_node.errors import CommitmentRefused, NotHeld
+from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PackageName, PeerName, Proof, SourceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,52 @@ class RoleDied(Event, Failed):
 
     role: RoleName
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalDamaged(Event, Failed):
+    """The journal's file is damaged, or gone: it was set aside, and made again from the images and results on the disk."""
+
+    entered: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalAway(Event, Failed):
+    """The database does not answer; this process waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesRemoved(Event):
+    """The images of a study left the node by the rules of retention; what was done stands in `dicom-node jobs show`."""
+
+    study: Key
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTakenOver(Event, Failed):
+    """A worker is dead; what it had under way goes on in this one."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverLost(Event, Failed):
+    """A receiver is dead; its associations count as broken off."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameLost(Event, Failed):
+    """The database let go of this process' name, as when the way to it was cut: the process ends and begins anew."""
+
+    role: RoleName
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet(Event, Failed):
+    """The machine's clock was set by so many seconds; what waits goes on waiting as long as it would have."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +151,20 @@ class AssociationEnded(Event):
 class InstanceRefused(Event, Failed):
     association: Key
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class FloorReached(Event, Failed):
+    """From now on every image is refused with A700, for this reason."""
+
+    error: type[Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class FloorLeft(Event):
+    """This reason to refuse images is gone."""
+
+    error: type[Exception]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +231,51 @@ class ObjectDelivered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NoDestination(Event, Failed):
+    """No peer is configured to receive the results of images from this caller: none is sent."""
+
+    calling: AETitle
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFailed(Event, Failed):
+    """Objects were not sent, for this reason or error; 0: they, or some of them, are not tried again by the node itself."""
+
+    result: Key
+    peer: PeerName
+    error: type[Exception]
+    next_try_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProofGiven(Event):
+    """What a destination said of an object that it had acknowledged: confirmed, or lost (queued again, or given up), or refused."""
+
+    result: Key
+    peer: PeerName
+    state: DeliveryState
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentUnknown(Event, Failed):
+    """A storage commitment report came that cannot be read, or that answers no question of ours to this peer; it confirms nothing."""
+
+    peer: PeerName
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentUnavailable(Event, Failed):
+    """A destination that should commit by storage commitment does not offer it; it is asked by C-FIND where it may be, else not at all."""
+
+    result: Key
+    peer: PeerName
+
+
+@dataclass(frozen=True, slots=True)
+class ProofMissing(Event, Failed):
+    """A destination did not say whether it holds what it acknowledged; 0: it is not asked again."""
+
     result: Key
     peer: PeerName
     error: type[Exception]
@@ -181,6 +287,15 @@ class ForgottenTakenUp(Event, Failed):
     """Series, studies or deliveries had lost their job and got another one."""
 
     jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFailed(Event, Failed):
+    """A study's job has ended by a fault and is not started again by itself; `place` is where an exception came from."""
+
+    study: Key
+    error: type[BaseException]
+    place: SourceLine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +314,24 @@ def log(event: Event) -> None:
     logging.getLogger("dicom_node").log(level, type(event).__name__, extra={"fields": fields})
 
 
+def log_proof(result: Key, peer: PeerName, state: DeliveryState, proof: Proof) -> None:
+    """Write what a destination said of an object that it had acknowledged; a second line where the object is not tried again."""
+    log(ProofGiven(result, peer, state, proof))
+    error = {DeliveryState.REFUSED: CommitmentRefused, DeliveryState.GIVEN_UP: NotHeld}.get(state)
+    if error is not None:
+        log(DeliveryFailed(result, peer, error, 0.0))
+
+
 def log_broken(role: RoleName, error: BaseException) -> None:
     """Write an unexpected exception: class and the line of our code that it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     log(Broken(role=role, error=type(error), line=frames[-1].lineno or 0 if frames else 0))
+
+
+def place_of(error: BaseException) -> SourceLine | None:
+    """Where an exception was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return SourceLine(f"{Path(frames[-1].filename).name}:{frames[-1].lineno}") if frames else None
 
 
 def start_logging(level: str) -> None:
@@ -256,7 +385,7 @@ _MOST_FRAMES = 12
 
 def _plain(value: object) -> object:
     match value:
-        case Key(text) | PeerName(text) | PackageName(text) | AETitle(text):
+        case Key(text) | PeerName(text) | PackageName(text) | AETitle(text) | SourceLine(text):
             return text
         case Enum():
             return value.value

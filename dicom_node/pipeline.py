@@ -1,13 +1,15 @@
 """The way of a study, from the spool to the PACS. A line is a step; every step may run twice.
 
 Images arrive through `receive`, which ends in a receipt (`journal.Receipts`). A receipt starts a delayed look; the look asks
-`assemble.is_complete` and, when no series of the study is open any more, starts `run`. What `run` made is sent by `deliver`.
+`assemble.is_complete` and, when no series of the study is open any more, starts `run`. What `run` made is sent by `send`, and `prove`
+asks the destination whether it holds it.
 """
 
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
-from dicom_node.journal import DeliveryJob, Look, Step, StudyJob
-from dicom_node.node import Destination, Node
+from dicom_node.journal import DeliveryJob, Look, ProofJob, Step, StudyJob
+from dicom_node.node import Node
+from dicom_node.sending import Destination, Sending
 from dicom_node.values import (
     Accepted,
     Analysed,
@@ -28,13 +30,14 @@ from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable
 def look(job: Look, node: Node) -> None:
     """Is the series complete? Closes it, or looks again later."""
     counted = node.count_at_sender(job)  # asked before the series is locked: a slow PACS must hold up nobody
+    priority = node.find_priority(job)  # likewise a slow disk
     with node.looking_at(job) as series:
         if series is None:
             return  # complete already, or reopened: another look is on its way
         when = node.config.node.assemble
-        match assemble.is_complete(series.seen(counted), now=node.clock.now(), quiet_s=when.quiet_s, broken_s=when.broken_s):
+        match assemble.is_complete(series.seen(counted), now=series.now, quiet_s=when.quiet_s, broken_s=when.broken_s):
             case CompletenessRule() as rule:
-                series.close(rule)
+                series.close(rule, priority)
             case assemble.Wait(seconds):
                 series.again(seconds)
 
@@ -44,38 +47,53 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
     stored = step(node.read_complete_series, job)  # what is here now; what comes later is another job
     study = tuple(assemble_series(series, node) for series in stored)  # volumes, or the reasons why there are none
     answers = step(select.judge, node.packages, study, node.out_of_service)  # Accepted | Refused, one per package and volume
-    node.write_answers(job, answers)
+    if not node.write_answers(job, answers):
+        return
 
     for choice in (answer for answer in answers if isinstance(answer, Accepted) and answer.chosen):
         series = next(one for one in study if one.headers.series_instance_uid == choice.series_instance_uid)
         source = next(one for one in stored if one.series_instance_uid == choice.series_instance_uid)
         identity = step(node.identify, choice, source)  # the result's key; the same inputs give the same
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
+        if node.is_closed(job):
+            return  # a person cancelled it meanwhile, or more has come and another job makes it of that
         made: dict[PeerName, tuple[DicomObject, ...]] = {}
-        for destination in node.destinations(source.calling):
+        for destination in node.sending.destinations(source.calling):
             objects = encode_result(result, series, destination, node)
             if isinstance(objects, Reason):  # read back before anyone sends it, and it does not lie on the mask
                 result, made = refuse(result, objects), {}
                 break
             made[destination.name] = objects
-        node.write_result(choice, result)
-        for name, objects in made.items():
-            node.start_delivery(result, name, objects)
+        if not node.write_result(job, choice, identity, result, made):
+            return  # the newer job does it, or one that the next sweep starts, which finds the other result
     node.close_study(job)
 
 
-def send(job: DeliveryJob, node: Node) -> None:
+def send(job: DeliveryJob, sending: Sending) -> None:
     """Send what a destination has not acknowledged, a result's objects in one association, and record every answer."""
-    waiting = node.find_waiting(job)
+    waiting = sending.find_waiting(job)
     if not waiting:
         return
-    to = node.destination(job)
+    to = sending.destination(job)
     try:
-        sent = deliver.send(node.paths(waiting), destination=to.name, peer=to.peer, our_title=node.title, limits=node.limits)
+        sent = deliver.send(sending.paths(waiting), destination=to.name, peer=to.peer, our_title=sending.title, limits=sending.limits)
     except PeerError as error:
-        node.write_failure(job, waiting, error)  # and try again later, or never
+        sending.write_failure(job, waiting, error)  # and try again later, or never
     else:
-        node.write_outcomes(job, waiting, sent)
+        sending.write_outcomes(job, waiting, sent)
+
+
+def prove(job: ProofJob, sending: Sending) -> None:
+    """Ask a destination whether it holds what it acknowledged; what it has lost is sent again."""
+    unproven = sending.find_unproven(job)
+    if not unproven:
+        return
+    try:
+        held = sending.ask_whether_held(job, unproven)
+    except PeerError as error:
+        sending.write_unanswered(job, unproven, error)  # and ask again later
+    else:
+        sending.write_proofs(job, unproven, held)
 
 
 def assemble_series(stored: StoredSeries, node: Node) -> AssembledSeries:
@@ -109,7 +127,7 @@ def encode_result(result: Result, series: AssembledSeries, destination: Destinat
         case NotAnalysed():
             return ()  # its reason is shown by `status`; silence would read as "nothing found"
         case Analysed():
-            replaced = node.find_replaced(result, destination.name)
+            replaced = node.sending.find_replaced(result, destination.name)
             try:
                 objects = encode.encode(result, series.headers, destination.profile, replaced)
             except EncodingError as error:

@@ -2,6 +2,7 @@
 
 from .completeness import SeriesSeen, Wait, is_complete
 from .geometry import find_volumes
+from .priority import PriorityRule, find_priority
 from .voxels import PIXEL_LIMIT_BYTES, read_volume
 
-__all__ = ["PIXEL_LIMIT_BYTES", "SeriesSeen", "Wait", "find_volumes", "is_complete", "read_volume"]
+__all__ = ["PIXEL_LIMIT_BYTES", "PriorityRule", "SeriesSeen", "Wait", "find_priority", "find_volumes", "is_complete", "read_volume"]

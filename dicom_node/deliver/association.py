@@ -11,12 +11,14 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
-from dicom_node.clock import SystemClock
 from dicom_node.config import DeliverSection, Peer
-from dicom_node.errors import AssociationRejected, PeerUnreachable
+from dicom_node.errors import AssociationRejected, PeerUnreachable, TitleUnknown
 from dicom_node.values import PeerName
 
+from .checkpoint import guard
+
 OUR_PDU_BYTES = 131_072
+_TITLE_UNKNOWN = (3, 7)  # calling, called AE title not recognised (PS3.8 table 9-21), permanent, by the service user
 SEND_BUFFER_BYTES = 262_144  # little enough that what is said to have left has nearly arrived
 
 
@@ -35,14 +37,17 @@ def associate(line: Line, contexts: Sequence[PresentationContext]) -> Iterator[A
     """An association with the peer, released at the end, aborted where the block raises.
 
     Raises PeerUnreachable where no connection or no answer to the request comes within `connect_timeout_s`, or the peer aborts;
-    AssociationRejected where it says no. A peer that accepts no context is no error here: the block sees `accepted_contexts`
-    empty and the association closed.
+    AssociationRejected where it says no, TitleUnknown where it says that it does not know a title. A peer that accepts no context
+    is no error here: the block sees `accepted_contexts` empty and the association closed.
     """
     association = _request(line, contexts)
     if association.is_rejected:
         answer = association.acceptor.primitive
         assert answer is not None
-        raise AssociationRejected(line.destination, answer.result or 0, answer.result_source or 0, answer.diagnostic or 0)
+        result, source, reason = answer.result or 0, answer.result_source or 0, answer.diagnostic or 0
+        if (result, source) == (1, 1) and reason in _TITLE_UNKNOWN:
+            raise TitleUnknown(line.destination, reason)
+        raise AssociationRejected(line.destination, result, source, reason)
     # pynetdicom aborts an association without an accepted context; that is an answer, not a broken line
     if not association.is_established and not association.rejected_contexts:
         raise PeerUnreachable(line.destination)
@@ -61,10 +66,7 @@ def associate(line: Line, contexts: Sequence[PresentationContext]) -> Iterator[A
 @contextmanager
 def paused(association: Association) -> Iterator[None]:
     """Keep the association's own thread from taking messages meanwhile: without it, an answer may be read there and lost."""
-    clock = SystemClock()
     association._reactor_checkpoint.clear()
-    while not association._is_paused:  # at most one turn of its loop, a few milliseconds; also set when that thread has ended
-        clock.wait(0.0005)
     try:
         yield
     finally:
@@ -78,9 +80,12 @@ def _request(line: Line, contexts: Sequence[PresentationContext]) -> Association
     entity.dimse_timeout = line.limits.response_timeout_s
     entity.network_timeout = line.limits.response_timeout_s
     try:
-        return entity.associate(line.peer.host, line.peer.port, contexts=list(contexts), ae_title=line.peer.ae_title, max_pdu=OUR_PDU_BYTES)
+        association = entity.associate(
+            line.peer.host, line.peer.port, contexts=list(contexts), ae_title=line.peer.ae_title, max_pdu=OUR_PDU_BYTES
+        )
     except (OSError, UnicodeError) as cause:  # the host's name cannot be resolved, or is none (pacs..local)
         raise PeerUnreachable(line.destination) from cause
+    return guard(association)
 
 
 class _Entity(ApplicationEntity):

@@ -15,11 +15,11 @@ from .association import Line, associate
 
 MOST_ANSWERS = 100_000  # a listing that is longer is no series
 
-_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")  # Study Root Query/Retrieve Information Model, FIND
+FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")  # Study Root Query/Retrieve Information Model, FIND
 _SUCCESS, _PENDING = 0x0000, (0xFF00, 0xFF01)
 
 
-class _NoAnswer(Exception):
+class NoAnswer(Exception):
     """The peer does not want to say."""
 
 
@@ -36,18 +36,18 @@ def ask_count(
     query.QueryRetrieveLevel = "SERIES"
     query.StudyInstanceUID = study_instance_uid
     query.SeriesInstanceUID = series_instance_uid
-    with associate(Line(peer_name, peer, our_title, limits), [build_context(_FIND)]) as association:
+    with associate(Line(peer_name, peer, our_title, limits), [build_context(FIND)]) as association:
         if not association.accepted_contexts:
             return None
         try:
             return _ask_number(association, peer_name, query)
-        except _NoAnswer:
+        except NoAnswer:
             return None
 
 
 def _ask_number(association: Association, peer_name: PeerName, query: Dataset) -> int:
     query.NumberOfSeriesRelatedInstances = ""
-    series = [answer for answer in _find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query)]
+    series = [answer for answer in find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query)]
     if not series:
         return 0
     number = _parse_number(series[0])
@@ -57,18 +57,18 @@ def _ask_number(association: Association, peer_name: PeerName, query: Dataset) -
     query.QueryRetrieveLevel = "IMAGE"
     query.SOPInstanceUID = ""
     # a peer that ignores a key answers with everything it has
-    listed = (answer for answer in _find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query))
+    listed = (answer for answer in find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query))
     return len({str(answer.get("SOPInstanceUID", "")) for answer in listed} - {""})
 
 
-def _find(association: Association, peer_name: PeerName, query: Dataset) -> Iterator[Dataset]:
-    for number, (status, answer) in enumerate(association.send_c_find(query, _FIND)):
+def find(association: Association, peer_name: PeerName, query: Dataset) -> Iterator[Dataset]:
+    for number, (status, answer) in enumerate(association.send_c_find(query, FIND)):
         if "Status" not in status:
             raise PeerUnreachable(peer_name)
         if status.Status == _SUCCESS:
             return
         if status.Status not in _PENDING or number >= MOST_ANSWERS:
-            raise _NoAnswer
+            raise NoAnswer
         if answer is not None:
             yield answer
 

@@ -1,5 +1,6 @@
 """One result's objects to one destination: one association, the given order, every status read."""
 
+import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import PresentationContext, build_context
 
+from dicom_node.clock import SystemClock
 from dicom_node.config import DeliverSection, Peer
 from dicom_node.errors import NoPresentationContext, PeerError, PeerUnreachable
 from dicom_node.values import PeerName
@@ -71,7 +73,7 @@ def send(files: Sequence[Path], *, destination: PeerName, peer: Peer, our_title:
     with associate(Line(destination, peer, our_title, limits), _find_contexts(outgoing)) as association:
         flow = _Flow(association, limits.response_timeout_s)
         for number, one in enumerate(outgoing):
-            if any(earlier.outcome is Outcome.RETRY_LATER for earlier in sent):
+            if any(earlier.outcome in (Outcome.RETRY_LATER, Outcome.RETRY_FEW) for earlier in sent):
                 sent.append(Sent(one.file, one.sop_class_uid, one.sop_instance_uid, Outcome.RETRY_LATER))
             else:
                 sent.append(_send_one(one, number + 1, association, flow, destination))
@@ -151,11 +153,27 @@ class _Flow:
         if not (self._association.is_established and self._is_open):
             return None
         with paused(self._association):
-            answer = self._association.dimse.get_msg(block=True)[1] if self._put(request, context_id) else None
-        if not isinstance(answer, C_STORE) or not answer.is_valid_response or answer.Status is None:
+            status = self._wait_for_answer(request) if self._put(request, context_id) else None
+        if status is None:
             self._association.abort()
-            return None
-        return int(answer.Status)
+        return status
+
+    def _wait_for_answer(self, request: C_STORE) -> int | None:
+        """The status of the answer to this request, at most `limit_s` from now; one to another request, or for another object, is passed
+        over: some peers answer twice (PS3.7 9.1.1.1.2 and 9.1.1.1.4)."""
+        clock = SystemClock()
+        end = clock.monotonic() + self._limit_s
+        while (left_s := end - clock.monotonic()) > 0:
+            try:
+                answer = self._association.dimse.msg_queue.get(timeout=left_s)[1]
+            except queue.Empty:
+                return None
+            if not isinstance(answer, C_STORE) or not answer.is_valid_response or answer.Status is None:
+                return None
+            is_named = (answer.AffectedSOPInstanceUID or request.AffectedSOPInstanceUID) == request.AffectedSOPInstanceUID
+            if answer.MessageIDBeingRespondedTo == request.MessageID and is_named:
+                return int(answer.Status)
+        return None
 
     def _put(self, request: C_STORE, context_id: int) -> bool:
         message = C_STORE_RQ()

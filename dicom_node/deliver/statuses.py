@@ -10,6 +10,7 @@ class Outcome(StrEnum):
     DONE = "done"
     WARNED = "warned"  # the peer holds it, but changed something or found something odd
     RETRY_LATER = "retry-later"
+    RETRY_FEW = "retry-few"  # it may have been the moment, or the object
     NEVER = "never"  # the same object will be refused again: a person has to look
 
 
@@ -33,8 +34,10 @@ TABLE = (
     Row(0x0001, 0x0001, Outcome.WARNED, "requested optional attributes are not supported"),
     Row(0x0107, 0x0107, Outcome.WARNED, "attribute list error"),
     Row(0x0116, 0x0116, Outcome.WARNED, "attribute value out of range"),
+    # Our UIDs are derived from the content: what it holds under this one was sent before, and its answer was lost.
+    Row(0x0111, 0x0111, Outcome.WARNED, "duplicate SOP instance"),
     Row(0xA700, 0xA7FF, Outcome.RETRY_LATER, "out of resources"),
-    Row(0x0110, 0x0110, Outcome.RETRY_LATER, "processing failure"),
+    Row(0x0110, 0x0110, Outcome.RETRY_FEW, "processing failure"),
     Row(0x0213, 0x0213, Outcome.RETRY_LATER, "resource limitation"),
     Row(0xA900, 0xA9FF, Outcome.NEVER, "data set does not match SOP class"),
     Row(0xC000, 0xCFFF, Outcome.NEVER, "cannot understand"),
@@ -50,6 +53,11 @@ TABLE = (
     # Whatever no standard names is shown to a person, not tried for ever.
     Row(0x0000, 0xFFFF, Outcome.NEVER, "unknown"),
 )
+
+
+def meaning_of(status: int) -> str:
+    """What the standard calls a status, 0 to 0xFFFF."""
+    return next(row.meaning for row in TABLE if row.first <= status <= row.last)
 
 
 def outcome_of(status: int) -> Outcome:

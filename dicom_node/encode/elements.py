@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Iterable, Mapping
 
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_file_meta_info
@@ -25,10 +27,32 @@ def sequence_value(items: Iterable[Mapping[int, tuple[str, bytes]]]) -> bytes:
 
     Source: PS3.5 7.5.1.
     """
-    return b"".join(
-        struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
-        for content in (b"".join(_element(tag, *item[tag]) for tag in sorted(item)) for item in items)
-    )
+    return b"".join(encode_item(b"".join(encode_element(tag, *item[tag]) for tag in sorted(item))) for item in items)
+
+
+def encode_item(content: bytes) -> bytes:
+    """An item of a sequence, from its elements."""
+    return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+
+
+def tag_of(keyword: str) -> int:
+    """The tag of a PS3.6 keyword."""
+    tag = tag_for_keyword(keyword)
+    assert tag is not None, keyword
+    return tag
+
+
+def element_bytes(element: DataElement, encoding: str) -> tuple[str, bytes]:
+    """VR and value of an element of pydicom's; `encoding` is the Specific Character Set of its text."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_data_element(buffer, element, encoding)
+    return str(element.VR), buffer.getvalue()[12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8 :]
+
+
+def read_elements(dataset: Dataset, encoding: str) -> Elements:
+    """All elements of a data set of pydicom's."""
+    return {int(element.tag): element_bytes(element, encoding) for element in dataset}
 
 
 def write_file(dataset: Dataset, copied: Elements, *, encoding: str) -> bytes:
@@ -43,7 +67,7 @@ def write_file(dataset: Dataset, copied: Elements, *, encoding: str) -> bytes:
     correct_ambiguous_vr(dataset, is_little_endian=True)
     for tag in sorted({*dataset.keys(), *copied}):
         if tag in copied:
-            buffer.write(_element(tag, *copied[tag]))
+            buffer.write(encode_element(tag, *copied[tag]))
         else:
             write_data_element(buffer, dataset[tag], encoding)
     return buffer.getvalue()
@@ -60,7 +84,8 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     return meta
 
 
-def _element(tag: int, vr: str, value: bytes) -> bytes:
+def encode_element(tag: int, vr: str, value: bytes) -> bytes:
+    """A data element in explicit VR little endian (PS3.5 7.1.2)."""
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "  # PS3.5 6.2: the padding of these two kinds; no other odd value is copied
     head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")

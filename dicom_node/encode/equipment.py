@@ -2,9 +2,9 @@
 
 from dicom_node.values import CodedConcept, PackageRef
 
-from .elements import Elements, sequence_value
+from .elements import Elements, sequence_value, tag_of
 from .profile import Profile
-from .source import Source, tag_of
+from .source import Source
 from .words import Words
 
 _ACQUISITION = CodedConcept("109101", "DCM", "Acquisition Equipment")

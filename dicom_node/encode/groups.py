@@ -31,10 +31,9 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
     """
     result = inputs.result
     measurements = [_measurement(measurement, result) for measurement in finding.measurements]
-    if finding.score is not None:
-        measurements.append(_number(_code(SCORE), finding.score, _NO_UNIT))
-        if result.threshold is not None:
-            measurements.append(_number(codes.DCM.ThresholdValue, result.threshold, _NO_UNIT))
+    concepts = (_code(SCORE), codes.DCM.ThresholdValue)
+    scores = zip(concepts, numbers_of(finding, result)[len(measurements) :], strict=False)  # there may be no threshold, or no score
+    measurements += [_number(concept, value, _NO_UNIT) for concept, value in scores]
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_identifier),
         referenced_segment=hd.sr.ReferencedSegment(
@@ -49,6 +48,19 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
         algorithm_id=_algorithm(result),
         measurements=measurements,
     )
+
+
+def numbers_of(finding: Finding, result: Analysed) -> list[float]:
+    """The numbers of a finding's group, in its order: measurements, score, and the threshold that the score passed.
+
+    Raises EncodingError where one is not finite.
+    """
+    numbers = [float(measurement.value) for measurement in finding.measurements]
+    if finding.score is not None:
+        numbers += [finding.score] if result.threshold is None else [finding.score, result.threshold]
+    if not all(map(math.isfinite, numbers)):
+        raise EncodingError("measurement is no number")
+    return numbers
 
 
 def not_detected_group(concept: CodedConcept, inputs: Inputs) -> hd.sr.MeasurementsAndQualitativeEvaluations:
@@ -96,8 +108,6 @@ def _number(
     name: Code, value: float, unit: Code, derivation: Code | None = None, algorithm: hd.sr.AlgorithmIdentification | None = None
 ) -> hd.sr.Measurement:
     """A NUM; highdicom writes at most 16 characters, and the whole value beside them as Floating Point Value."""
-    if not math.isfinite(value):
-        raise EncodingError("measurement is no number")
     return hd.sr.Measurement(name=name, value=float(value), unit=unit, derivation=derivation, algorithm_id=algorithm)
 
 

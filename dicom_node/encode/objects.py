@@ -35,9 +35,11 @@ def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced:
     objects = []
     if result.findings:
         with _failing_as("segmentation"):
-            objects.append(_finish(make_segmentation(inputs), Role.SEGMENTATION, inputs, source.image))
+            segmentation, encoded = make_segmentation(inputs)
+            objects.append(_finish(segmentation, Role.SEGMENTATION, inputs, source.image | encoded))
     with _failing_as("report"):
-        objects.append(_finish(make_report(inputs), Role.REPORT, inputs, source.request))
+        report, encoded = make_report(inputs, Words(source.is_recoded))
+        objects.append(_finish(report, Role.REPORT, inputs, source.request | encoded))
     return tuple(objects)
 
 

@@ -4,11 +4,12 @@ Source: PS3.3 A.51, C.8.20.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
+from highdicom.spatial import get_volume_positions
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
@@ -17,106 +18,100 @@ from pydicom.uid import CTImageStorage
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, Role
 
+from .elements import Elements, sequence_value, tag_of
+from .frames import SegmentSlices, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
 from .inputs import Inputs
 from .titles import LATERALITY, series_description
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
+def make_segmentation(inputs: Inputs) -> tuple[Dataset, Elements]:
+    """The segmentation of a result that has findings, still without what is copied from the images, and its elements that are encoded
+    already.
 
-def make_segmentation(inputs: Inputs) -> Dataset:
-    """The segmentation of a result that has findings, still without what is copied from the images.
-
-    Raises EncodingError where a mask is empty, leaves the grid, or the images have no place in the patient.
+    highdicom makes it for one slice, with one pixel for each segment; frames and references to the images take their places
+    (tests/encode/test_frames.py shows that it would make the same of all). Raises EncodingError where a mask is empty, leaves the
+    grid, or the images have no place in the patient.
     """
-    result, profile, uids = inputs.result, inputs.profile, inputs.uids(Role.SEGMENTATION)
-    slices, pixels = stack_masks(result)
-    stand_ins = [_stand_in(inputs, index) for index in slices]
-    segmentation = hd.seg.Segmentation(
-        source_images=stand_ins,
+    geometry, uids = inputs.result.geometry, inputs.uids(Role.SEGMENTATION)
+    segments = find_slices(inputs.result.findings, geometry.shape)
+    slices = sorted({index for segment in segments for index in segment.slices})
+    segmentation = _make_small(inputs, slices[0])
+    (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
+    del segmentation.PerFrameFunctionalGroupsSequence
+    _, segmentation.Rows, segmentation.Columns = geometry.shape
+    segmentation.NumberOfFrames = sum(len(segment.slices) for segment in segments)
+    segmentation.SegmentsOverlap = "YES" if do_overlap(segments, geometry.shape) else "NO"
+    segmentation.PixelData = pack_frames(segments, geometry.shape)
+    positions = {index: _position(inputs, index) for index in slices}
+    if _is_regular(segments, list(positions.values()), inputs.frame(0)):
+        segmentation.DimensionOrganizationType = "3D"
+    _name_dimensions(segmentation, uids)
+    sources = {index: _source(inputs, index) for index in slices}
+    encoded = {index: "\\".join(position).encode() for index, position in positions.items()}
+    items = describe_frames(segments, example, sources, encoded)
+    return segmentation, _references(inputs) | {tag_of("PerFrameFunctionalGroupsSequence"): ("SQ", items)}
+
+
+def _make_small(inputs: Inputs, index: int) -> Dataset:
+    """A segmentation of one slice of one row, in which each segment has one pixel."""
+    count = len(inputs.result.findings)
+    return _make(inputs, [_stand_in(inputs, index, columns=count)], np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count))
+
+
+def _make(inputs: Inputs, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer]) -> Dataset:
+    """What highdicom makes of stand-ins and the pixels on them."""
+    result, profile = inputs.result, inputs.profile
+    return hd.seg.Segmentation(
+        source_images=sources,
         pixel_array=pixels,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(finding, result) for finding in result.findings],
         content_label="AI_SEGMENTATION",
         content_description=series_description(result.package),
         content_creator_name=re.sub(r"[=^]", "_", profile.ae_title) + "^",  # type 2, and dcmqi warns where it is empty
-        pixel_measures=_pixel_measures(result.geometry, inputs.frame(0)),
         omit_empty_frames=True,
         **inputs.names(Role.SEGMENTATION),
     )
-    _refer_to_sources(segmentation, inputs)
-    _name_dimensions(segmentation, uids)
-    return segmentation
 
 
-def stack_masks(result: Analysed) -> tuple[list[int], Pixels]:
-    """The slices that hold a finding, and all masks on them.
-
-    Gives indices of slices in ascending order, and an array (slices, rows, columns) of segment numbers where no two masks
-    overlap, else (slices, rows, columns, segments) of 0 and 1: the small form for the usual case.
-    """
-    shape = result.geometry.shape
-    if [finding.number for finding in result.findings] != list(range(1, len(result.findings) + 1)):
-        raise EncodingError("segment numbers")
-    for finding in result.findings:
-        origin, size = np.array(finding.mask.origin), np.array(finding.mask.voxels.shape)
-        if np.any(origin < 0) or np.any(origin + size > np.array(shape)) or not finding.mask.voxels.any():
-            raise EncodingError("mask of a finding")
-    slices = sorted({index for finding in result.findings for index in _slices(finding)})
-    place = {index: number for number, index in enumerate(slices)}
-    labels = np.zeros((len(slices), *shape[1:]), dtype=np.uint16 if len(result.findings) > 255 else np.uint8)
-    for finding in result.findings:
-        for index in _slices(finding):
-            plane, mask = _paste(labels[place[index]], finding), _plane(finding, index)
-            if plane[mask].any():
-                return slices, _stack_overlapping(result, place)
-            plane[mask] = finding.number
-    return slices, labels
+def _is_regular(segments: Sequence[SegmentSlices], positions: Sequence[Sequence[str]], first: FrameHeaders) -> bool:
+    """Whether the frames differ by their place alone, and lie evenly along the normal (PS3.3 C.7.6.17.3)."""
+    if len(segments) > 1 or len(positions) == 1:
+        return False
+    places = [[float(part) for part in position] for position in positions]
+    spacing, _ = get_volume_positions(image_positions=places, image_orientation=first.image_orientation_patient or (), sort=False)
+    return spacing is not None and spacing > 0
 
 
-def _stack_overlapping(result: Analysed, place: Mapping[int, int]) -> Pixels:
-    stacked = np.zeros((len(place), *result.geometry.shape[1:], len(result.findings)), dtype=np.uint8)
-    for finding in result.findings:
-        for index in _slices(finding):
-            _paste(stacked[place[index], :, :, finding.number - 1], finding)[_plane(finding, index)] = 1
-    return stacked
+def _position(inputs: Inputs, index: int) -> list[str]:
+    """Image Position (Patient) of a slice as DS."""
+    position = inputs.frame(index).image_position_patient
+    if position is None:
+        raise EncodingError("place of the images in the patient")
+    return _decimal_strings(position)
 
 
-def _slices(finding: Finding) -> list[int]:
-    return [int(index) + finding.mask.origin[0] for index in np.flatnonzero(finding.mask.voxels.any(axis=(1, 2)))]
-
-
-def _plane(finding: Finding, index: int) -> npt.NDArray[np.bool_]:
-    plane: npt.NDArray[np.bool_] = finding.mask.voxels[index - finding.mask.origin[0]]
-    return plane
-
-
-def _paste(plane: npt.NDArray[np.integer], finding: Finding) -> npt.NDArray[np.integer]:
-    """The part of a whole plane that a finding's mask covers, as a view."""
-    (_, row, column), (_, rows, columns) = finding.mask.origin, finding.mask.voxels.shape
-    return plane[row : row + rows, column : column + columns]
-
-
-def _stand_in(inputs: Inputs, index: int) -> Dataset:
+def _stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
     """One slice as highdicom wants to see its source: a whole header, made from values.
 
-    highdicom takes single-frame images, or one multi-frame image with all its frames; a volume may be some frames of several.
-    It reads the patient by name and fails on odd or absent values, so patient and study are left empty and copied later. The
-    number of the slice stands in the SOP Instance UID.
+    highdicom reads the patient by name and fails on odd or absent values, so patient and study are left empty and copied later.
     """
-    geometry, frame, first = inputs.result.geometry, inputs.frame(index), inputs.frame(0)
-    if frame.image_position_patient is None or geometry.frame_of_reference_uid is None:
+    geometry, first = inputs.result.geometry, inputs.frame(0)
+    if geometry.frame_of_reference_uid is None:
         raise EncodingError("place of the images in the patient")
     dataset = empty_patient_and_study(inputs.result)
     dataset.SOPClassUID = CTImageStorage
-    dataset.SOPInstanceUID = f"2.25.{index + 1}"
+    dataset.SOPInstanceUID = "2.25.1"
     dataset.Modality = "CT"
     dataset.FrameOfReferenceUID = geometry.frame_of_reference_uid
-    _, dataset.Rows, dataset.Columns = geometry.shape
-    dataset.ImagePositionPatient = _decimal_strings(frame.image_position_patient)
+    dataset.Rows, dataset.Columns = 1, columns
+    dataset.ImagePositionPatient = _position(inputs, index)
     dataset.ImageOrientationPatient = _decimal_strings(first.image_orientation_patient or ())
-    dataset.PixelSpacing = _decimal_strings(first.pixel_spacing_mm or ())
-    dataset.SliceThickness = _decimal_strings([_thickness_mm(geometry)])[0]
+    dataset.PixelSpacing = _decimal_strings(first.pixel_spacing_mm or geometry.spacing_mm[1:])
+    (dataset.SliceThickness,) = _decimal_strings([_thickness_mm(geometry)])
+    # of the volume: highdicom would take the distance between the slices that hold a finding, or 1 mm where there is one alone
+    (dataset.SpacingBetweenSlices,) = _decimal_strings([geometry.spacing_mm[0]])
     return dataset
 
 
@@ -135,13 +130,6 @@ def _thickness_mm(geometry: Geometry) -> float:
     """Slice Thickness of the source, or the distance between slices: a segment needs some extent along the normal."""
     thickness = geometry.slice_thickness_mm
     return thickness if thickness is not None and thickness > 0 else geometry.spacing_mm[0]
-
-
-def _pixel_measures(geometry: Geometry, frame: FrameHeaders) -> hd.PixelMeasuresSequence:
-    spacing = frame.pixel_spacing_mm or geometry.spacing_mm[1:]
-    return hd.PixelMeasuresSequence(
-        pixel_spacing=spacing, slice_thickness=_thickness_mm(geometry), spacing_between_slices=geometry.spacing_mm[0]
-    )
 
 
 def _decimal_strings(values: Sequence[float]) -> list[str]:
@@ -186,32 +174,31 @@ def _side(laterality: Laterality) -> Code:
     return Code(side.value, side.scheme, side.meaning)
 
 
-def _refer_to_sources(segmentation: Dataset, inputs: Inputs) -> None:
-    """Put the real instances and frames where the stand-ins are named."""
-    frames, instances = inputs.result.geometry.frames, inputs.instances
-    named = [  # read before any is changed: frames of two segments on one slice share their item
-        (reference, int(str(reference.ReferencedSOPInstanceUID).rpartition(".")[2]) - 1)
-        for item in segmentation.PerFrameFunctionalGroupsSequence
-        for reference in item.DerivationImageSequence[0].SourceImageSequence
-    ]
-    for reference, index in named:
-        source = frames[index]
-        instance = instances[source.sop_instance_uid]
-        reference.ReferencedSOPClassUID = instance.instance.sop_class_uid
-        reference.ReferencedSOPInstanceUID = source.sop_instance_uid
-        if len(instance.frames) > 1:
-            reference.ReferencedFrameNumber = source.frame_number
-    references = []
-    for uid, instance in instances.items():
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = instance.instance.sop_class_uid
-        reference.ReferencedSOPInstanceUID = uid
-        references.append(reference)
-    segmentation.SourceImageSequence = references
-    series = Dataset()
-    series.SeriesInstanceUID = inputs.result.series_instance_uid
-    series.ReferencedInstanceSequence = references
-    segmentation.ReferencedSeriesSequence = [series]
+def _source(inputs: Inputs, index: int) -> Elements:
+    """The image, and its frame where it has several, that a slice comes from."""
+    frame = inputs.result.geometry.frames[index]
+    source = _reference(inputs, frame.sop_instance_uid)
+    if len(inputs.instances[frame.sop_instance_uid].frames) > 1:
+        source[tag_of("ReferencedFrameNumber")] = ("IS", str(frame.frame_number).encode())
+    return source
+
+
+def _references(inputs: Inputs) -> Elements:
+    """All images of the volume, in the two places where a reader looks for them (PS3.3 C.7.6.1, C.12.2)."""
+    instances = sequence_value([_reference(inputs, uid) for uid in inputs.instances])
+    series: Elements = {
+        tag_of("SeriesInstanceUID"): ("UI", inputs.result.series_instance_uid.encode()),
+        tag_of("ReferencedInstanceSequence"): ("SQ", instances),
+    }
+    return {tag_of("SourceImageSequence"): ("SQ", instances), tag_of("ReferencedSeriesSequence"): ("SQ", sequence_value([series]))}
+
+
+def _reference(inputs: Inputs, sop_instance_uid: str) -> Elements:
+    sop_class_uid = inputs.instances[sop_instance_uid].instance.sop_class_uid
+    return {
+        tag_of("ReferencedSOPClassUID"): ("UI", sop_class_uid.encode()),
+        tag_of("ReferencedSOPInstanceUID"): ("UI", sop_instance_uid.encode()),
+    }
 
 
 def _name_dimensions(segmentation: Dataset, uids: ObjectUids) -> None:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
@@ -14,7 +14,7 @@ from dicom_node.errors import EncodingError
 from dicom_node.values import CodedConcept, InstanceHeaders
 
 from .characters import decode
-from .elements import LONGEST_SHORT_VALUE_BYTES, Elements, sequence_value
+from .elements import LONGEST_SHORT_VALUE_BYTES, Elements, sequence_value, tag_of
 from .identity import ACQUISITION_DATE_TIME, DATE_TIMES, Moment, find_latest_moment
 
 # Patient, Patient Study, Clinical Trial, General Study (PS3.3 C.7.1, C.7.2): whose images they are. Copied into every object.
@@ -56,13 +56,6 @@ _PLAIN = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _LEGAL_SEX = frozenset({b"M", b"F", b"O"})
 _DEEPEST_SEQUENCE = 5
 _TIMES = (*(keyword for pair in DATE_TIMES for keyword in pair), ACQUISITION_DATE_TIME)
-
-
-def tag_of(keyword: str) -> int:
-    """The tag of a PS3.6 keyword."""
-    tag = tag_for_keyword(keyword)
-    assert tag is not None, keyword
-    return tag
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,14 @@ from pydicom.uid import SegmentationStorage
 from dicom_node.texts import Language
 from dicom_node.values import ReportRef, Role
 
+from .elements import Elements, read_elements, sequence_value, tag_of
+from .group_forms import encode_groups, find_examples
 from .groups import SCHEME, found_group, not_detected_group
 from .images import image_library
 from .inputs import Inputs
 from .seg import empty_patient_and_study
 from .sentences import comment_item, root_comment
+from .words import Words
 
 _LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}
 _PROCEDURES = {  # CID 100, where the images name no procedure
@@ -32,8 +35,11 @@ _PROCEDURES = {  # CID 100, where the images name no procedure
 }
 
 
-def make_report(inputs: Inputs) -> Dataset:
-    """The report of a result, still without what is copied from the images."""
+def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
+    """The report of a result, still without what is copied from the images, and its elements that are encoded already.
+
+    highdicom makes it with one group of each form; the content with the groups of all findings takes the place of its own.
+    """
     report = hd.sr.Comprehensive3DSR(
         evidence=_evidence(inputs),
         content=_content(inputs),
@@ -45,7 +51,17 @@ def make_report(inputs: Inputs) -> Dataset:
     )
     if inputs.replaced is not None:
         report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
-    return report
+    return report, _whole_content(report, inputs, words) if inputs.result.findings else {}
+
+
+def _whole_content(report: Dataset, inputs: Inputs, words: Words) -> Elements:
+    """The root's content sequence, in which the groups of all findings stand before those of what was not detected."""
+    words.fit(report)
+    *others, measurements = report.ContentSequence
+    missing = measurements.ContentSequence[len(find_examples(inputs.result.findings)) :]
+    groups = b"".join([*encode_groups(inputs, words), *(sequence_value([read_elements(group, words.encoding)]) for group in missing)])
+    container = read_elements(measurements, words.encoding) | {tag_of("ContentSequence"): ("SQ", groups)}
+    return {tag_of("ContentSequence"): ("SQ", sequence_value([*(read_elements(one, words.encoding) for one in others), container]))}
 
 
 def _content(inputs: Inputs) -> Dataset:
@@ -61,7 +77,7 @@ def _content(inputs: Inputs) -> Dataset:
             else _PROCEDURES.get(inputs.source.modality, codes.cid100.ImagingProcedure)
         ),
         imaging_measurements=[
-            *(found_group(finding, inputs) for finding in result.findings),
+            *(found_group(finding, inputs) for finding in find_examples(result.findings)),
             *(not_detected_group(concept, inputs) for concept in missing),
         ],
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGES[language]),

@@ -1,56 +1,82 @@
 """What was sent where, object by object."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from dicom_node.values import DeliveryState, ReportRef, Role
+from dicom_node.values import DeliveryState, Proof, ReportRef, Role
+from dicom_node.values.records import DeliveryRecord, SentObject
 
-from .engine import Client, DeliveryJob
+from .engine import Client, DeliveryJob, ProofJob
+from .results import find_priority, find_study_of, is_cancelled, settle_study
+from .store import insert_unless_there
 from .tables import deliveries
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """An object that a destination has not acknowledged; `number` is its place in the order, `file` its name in `kept`."""
+class Waiting(SentObject):
+    """An object on its way to a destination. `lost`: how often the destination did not hold it, although it had acknowledged it;
+    `failures`: how often it failed (`write_outcome`) since it was acknowledged, or since a person had it tried again."""
 
-    number: int
-    role: Role
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-    file: str
+    attempts: int = 0
+    lost: int = 0
+    failures: int = 0
 
 
-def start_delivery(connection: sa.Connection, client: Client, result_key: str, destination: str, objects: tuple[Waiting, ...]) -> None:
+def start_delivery(connection: sa.Connection, client: Client, record: DeliveryRecord) -> None:
     """Queue a result's objects for a destination, with their job; the same again changes nothing."""
-    present = sa.select(deliveries.c.number).where(deliveries.c.result_key == result_key, deliveries.c.destination == destination)
+    key, destination = record.result_key, record.destination
+    present = sa.select(deliveries.c.number).where(deliveries.c.result_key == key, deliveries.c.destination == destination)
     if connection.execute(present).first() is None:
-        for waiting in objects:
-            connection.execute(
-                deliveries.insert().values(
-                    result_key=result_key,
-                    destination=destination,
-                    number=waiting.number,
-                    role=waiting.role.value,
-                    sop_class_uid=waiting.sop_class_uid,
-                    sop_instance_uid=waiting.sop_instance_uid,
-                    series_instance_uid=waiting.series_instance_uid,
-                    file=waiting.file,
-                    state=DeliveryState.QUEUED.value,
-                    attempts=0,
-                )
-            )
-    client.enqueue_delivery(connection, DeliveryJob(result_key, destination, attempt=0))
+        for one in record.objects:
+            insert_object(connection, key, destination, one, DeliveryState.QUEUED)
+    client.enqueue_delivery(connection, DeliveryJob(key, destination, attempt=0), find_priority(connection, key))
+
+
+def insert_object(connection: sa.Connection, result_key: str, destination: str, one: SentObject, state: DeliveryState) -> None:
+    """An object that was made for a destination, unless it is known."""
+    row: dict[str, object] = {
+        **dataclasses.asdict(one),
+        "role": one.role.value,
+        "result_key": result_key,
+        "destination": destination,
+        "state": state.value,
+        "attempts": 0,
+    }
+    insert_unless_there(connection, deliveries, row)
 
 
 def find_waiting(connection: sa.Connection, job: DeliveryJob) -> tuple[Waiting, ...]:
     """The objects of a job that still have to be sent, in their order."""
-    rows = connection.execute(
-        sa.select(deliveries).where(*_of(job), deliveries.c.state == DeliveryState.QUEUED.value).order_by(deliveries.c.number)
-    )
+    return _find(connection, job, deliveries.c.state == DeliveryState.QUEUED.value)
+
+
+def find_unproven(connection: sa.Connection, job: ProofJob) -> tuple[Waiting, ...]:
+    """The objects of a result that a destination acknowledged, and of which it has not shown yet that it holds them."""
+    return _find(connection, job, deliveries.c.state == DeliveryState.SENT.value, deliveries.c.proof.is_(None))
+
+
+def find_acknowledged(connection: sa.Connection, job: ProofJob) -> tuple[Waiting, ...]:
+    """The unproven ones, and those that nobody asks for any more: a report that comes late is believed all the same."""
+    return _find(connection, job, deliveries.c.state == DeliveryState.SENT.value)
+
+
+def _find(connection: sa.Connection, job: DeliveryJob | ProofJob, *where: sa.ColumnElement[bool]) -> tuple[Waiting, ...]:
+    rows = connection.execute(sa.select(deliveries).where(*_of(job), *where).order_by(deliveries.c.number))
     return tuple(
-        Waiting(row.number, Role(row.role), row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, row.file) for row in rows
+        Waiting(
+            number=row.number,
+            role=Role(row.role),
+            sop_class_uid=row.sop_class_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            file=row.file,
+            attempts=row.attempts,
+            lost=row.lost,
+            failures=row.failures,
+        )
+        for row in rows
     )
 
 
@@ -67,15 +93,87 @@ def find_report(connection: sa.Connection, result_key: str, destination: str) ->
 
 
 def write_outcome(
-    connection: sa.Connection, job: DeliveryJob, number: int, state: DeliveryState, status: int | None, error: str | None
-) -> None:
-    """Record what became of one object; `error` is the name of an error's class."""
-    connection.execute(
-        deliveries.update()
-        .where(*_of(job), deliveries.c.number == number)
-        .values(state=state.value, status=status, error=error, attempts=deliveries.c.attempts + 1)
+    connection: sa.Connection,
+    job: DeliveryJob,
+    number: int,
+    state: DeliveryState,
+    status: int | None,
+    error: str | None,
+    *,
+    now: float,
+    proof: Proof | None = None,
+    has_failed: bool = False,
+) -> bool:
+    """Record what became of one object that was tried; `error` is the name of an error's class, `proof` NONE where nobody will ask,
+    `has_failed` counts it as one of the few failures that an object may have. Gives whether it changed: the same object may have been
+    sent by two at once, or ended by a person. What is there, or ended, stays so, but that what was acknowledged is there in any case."""
+    values: dict[str, object] = {"state": state.value, "status": status, "error": error, "next_try_at": None}
+    if state is DeliveryState.SENT:
+        may_change: sa.ColumnElement[bool] = deliveries.c.state.not_in((DeliveryState.SENT.value, DeliveryState.CONFIRMED.value))
+        # what a person cancelled meanwhile stays accepted as it is
+        values["proof"] = sa.case((is_cancelled(), Proof.NONE.value), else_=None if proof is None else proof.value)
+        values["error"] = sa.case((is_cancelled(), deliveries.c.error), else_=error)
+        values |= {"sent_at": now, "failures": 0}
+    else:
+        may_change = deliveries.c.state == DeliveryState.QUEUED.value
+        values["failures"] = deliveries.c.failures + int(has_failed)
+    changed = connection.execute(
+        deliveries.update().where(*_of(job), deliveries.c.number == number, may_change).values(**values, attempts=deliveries.c.attempts + 1)
     )
+    _settle(connection, job, now)
+    return bool(changed.rowcount)
 
 
-def _of(job: DeliveryJob) -> tuple[sa.ColumnElement[bool], ...]:
+def write_proof(
+    connection: sa.Connection,
+    job: ProofJob,
+    number: int,
+    state: DeliveryState,
+    error: str | None,
+    *,
+    now: float,
+    proof: Proof | None,
+    status: int | None = None,
+) -> bool:
+    """Record what a destination said of an object that it had acknowledged: CONFIRMED by a proof; SENT, where it did not say (`error`
+    says why, and `proof` MISSING that it is not asked any more); QUEUED, where it has lost it; REFUSED (`status` says why) or GIVEN_UP,
+    where it never will hold it. An object that was confirmed, or taken up by a person, meanwhile stays as it is, so does
+    one that nobody asks for any more where nothing is said of it, and one that a person accepted as it is becomes CONFIRMED at most;
+    whether it changed."""
+    values: dict[str, object] = {"state": state.value, "error": error, "proof": None if proof is None else proof.value, "next_try_at": None}
+    match state:
+        case DeliveryState.CONFIRMED:
+            values["confirmed_at"] = now
+        case DeliveryState.QUEUED | DeliveryState.GIVEN_UP:
+            values["lost"] = deliveries.c.lost + 1
+        case DeliveryState.REFUSED:
+            values["status"] = status
+        case DeliveryState.SENT:
+            pass
+    acknowledged: sa.ColumnElement[bool] = deliveries.c.state == DeliveryState.SENT.value
+    if state is DeliveryState.SENT:
+        acknowledged = sa.and_(acknowledged, deliveries.c.proof.is_(None))
+    if state is not DeliveryState.CONFIRMED:
+        acknowledged = sa.and_(acknowledged, sa.not_(is_cancelled()))
+    changed = connection.execute(deliveries.update().where(*_of(job), deliveries.c.number == number, acknowledged).values(**values))
+    _settle(connection, job, now)
+    return bool(changed.rowcount)
+
+
+def write_next_try(connection: sa.Connection, job: DeliveryJob | ProofJob, at: float) -> None:
+    """Note for people when the objects that still wait are tried again."""
+    waits = sa.or_(
+        deliveries.c.state == DeliveryState.QUEUED.value,
+        sa.and_(deliveries.c.state == DeliveryState.SENT.value, deliveries.c.proof.is_(None)),
+    )
+    connection.execute(deliveries.update().where(*_of(job), waits).values(next_try_at=at))
+
+
+def _settle(connection: sa.Connection, job: DeliveryJob | ProofJob, now: float) -> None:
+    study = find_study_of(connection, job.result_key)
+    if study is not None:
+        settle_study(connection, study, now)
+
+
+def _of(job: DeliveryJob | ProofJob) -> tuple[sa.ColumnElement[bool], ...]:
     return (deliveries.c.result_key == job.result_key, deliveries.c.destination == job.destination)

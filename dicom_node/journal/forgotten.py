@@ -6,65 +6,114 @@ often while it was open that the engine gives it up.
 
 import sqlalchemy as sa
 
-from dicom_node.values import DeliveryState
+from dicom_node.errors import PackageWithdrawn, WorkerDiedTooOften
+from dicom_node.log import StudyFailed, log
+from dicom_node.values import DeliveryState, derive_key
 
-from .engine import Client, DeliveryJob, Look, delivery_prefix, look_prefix, study_identity
-from .results import close_study
-from .series import judge_again
-from .tables import deliveries, results, series, studies
+from .alive import try_turn
+from .engine import (
+    Alive,
+    Client,
+    DeliveryJob,
+    Look,
+    ProofJob,
+    delivery_prefix,
+    find_alive,
+    has_worn_out,
+    look_prefix,
+    proof_prefix,
+    study_identity,
+)
+from .results import CANCELLED, IMAGES_HAVE_LEFT, close_study, find_priority, is_cancelled, settle_study
+from .series import judge_whole
+from .tables import answers, deliveries, is_open, is_unsettled, results, series, studies, was_out_of_service
 
 # What `failure` says of a study whose job was open each time the worker died; it is not started again by itself.
-WORN_OUT = "WorkerDiedTooOften"
+WORN_OUT = WorkerDiedTooOften.__name__
 
 
-def take_up_forgotten(connection: sa.Connection, client: Client, live: frozenset[str], now: float) -> int:
-    """Start a job for each open series, unfinished study and queued object that has none among `live`; gives how many."""
-    return _open_series(connection, client, live, now) + _studies(connection, client, live) + _deliveries(connection, client, live, now)
+def take_up_forgotten(connection: sa.Connection, client: Client, now: float) -> int:
+    """Start a job for each open series, unfinished study, queued and unproven object that has none; gives how many.
+
+    Where another worker is just doing so, this one leaves it to that.
+    """
+    if not try_turn(connection, "forgotten"):
+        return 0
+    alive = find_alive(connection)
+    return (
+        _open_series(connection, client, alive, now)
+        + _studies(connection, client, alive, now)
+        + _deliveries(connection, client, alive, now)
+    )
 
 
 def send_again(connection: sa.Connection, client: Client, study_instance_uid: str, now: float) -> int:
     """Queue a study's objects anew that were refused or given up, since a person asks for it; gives how many."""
     undone = (DeliveryState.REFUSED.value, DeliveryState.GIVEN_UP.value)
     of_study = sa.select(results.c.key).where(results.c.study_instance_uid == study_instance_uid)
-    here = sa.and_(deliveries.c.result_key.in_(of_study), deliveries.c.state.in_(undone))
+    here = sa.and_(deliveries.c.result_key.in_(of_study), deliveries.c.state.in_(undone), sa.not_(is_cancelled()))
     pairs = connection.execute(sa.select(deliveries.c.result_key, deliveries.c.destination).where(here).distinct()).all()
-    queued = connection.execute(deliveries.update().where(here).values(state=DeliveryState.QUEUED.value, status=None, error=None))
+    again = {"state": DeliveryState.QUEUED.value, "status": None, "error": None, "failures": 0}
+    queued = connection.execute(deliveries.update().where(here).values(again))
     for key, destination in pairs:
-        client.enqueue_delivery(connection, DeliveryJob(key, destination, attempt=0, round=int(now)))
+        client.enqueue_delivery(connection, DeliveryJob(key, destination, attempt=0, round=int(now)), find_priority(connection, key))
+    settle_study(connection, study_instance_uid, now)
     return queued.rowcount
 
 
-def _open_series(connection: sa.Connection, client: Client, live: frozenset[str], now: float) -> int:
+def judge_what_was_out_of_service(connection: sa.Connection, client: Client, packages: tuple[str, ...], now: float) -> int:
+    """Judge the studies anew that were refused because a package was out of service which is in service now; gives how many.
+
+    What a person has ended is left alone; of which images have left says so, once, and its answers stay.
+    """
+    refused = sa.select(answers.c.study_instance_uid).where(was_out_of_service, answers.c.package.in_(packages)).distinct()
+    # A job that had accepted a package before a restart put it out of service ended as failed; only one that is in service helps.
+    withdrawn = sa.select(studies.c.study_instance_uid).where(studies.c.failure == PackageWithdrawn.__name__)
+    ended = sa.select(studies.c.study_instance_uid).where(studies.c.failure.in_((CANCELLED, IMAGES_HAVE_LEFT)))
+    found = set(connection.execute(refused).scalars()) - set(connection.execute(ended).scalars())
+    if packages:
+        found.update(connection.execute(withdrawn).scalars())
+    return sum(judge_whole(connection, client, study, now) for study in sorted(found))
+
+
+def _open_series(connection: sa.Connection, client: Client, alive: Alive, now: float) -> int:
     taken_up = 0
-    for row in connection.execute(sa.select(series).where(sa.not_(series.c.is_complete))).all():
-        prefix = look_prefix(row.study_instance_uid, row.series_instance_uid, row.generation)
-        if not any(identity.startswith(prefix) for identity in live):
+    for row in connection.execute(sa.select(series).where(is_open)).all():
+        if not alive.is_there(look_prefix(row.study_instance_uid, row.series_instance_uid, row.generation)):
             look = Look(row.study_instance_uid, row.series_instance_uid, row.generation, number=int(now))
             client.enqueue_look(connection, look, delay_s=0.0)
             taken_up += 1
     return taken_up
 
 
-def _studies(connection: sa.Connection, client: Client, live: frozenset[str]) -> int:
+def _studies(connection: sa.Connection, client: Client, alive: Alive, now: float) -> int:
     taken_up = 0
     for row in connection.execute(sa.select(studies).where(studies.c.closed < studies.c.generation)).all():
         identity = study_identity(row.study_instance_uid, row.generation)
-        if identity in live:
+        if alive.is_there(identity):
             continue
-        if client.has_worn_out(identity):
-            close_study(connection, row.study_instance_uid, row.generation, WORN_OUT)
+        if has_worn_out(connection, identity):
+            close_study(connection, row.study_instance_uid, row.generation, now, WORN_OUT)
+            log(StudyFailed(derive_key(row.study_instance_uid), WorkerDiedTooOften))
         else:
-            taken_up += judge_again(connection, client, row.study_instance_uid)
+            taken_up += judge_whole(connection, client, row.study_instance_uid, now)
     return taken_up
 
 
-def _deliveries(connection: sa.Connection, client: Client, live: frozenset[str], now: float) -> int:
-    queued = sa.select(deliveries.c.result_key, deliveries.c.destination, sa.func.max(deliveries.c.attempts).label("attempts"))
-    queued = queued.where(deliveries.c.state == DeliveryState.QUEUED.value).group_by(deliveries.c.result_key, deliveries.c.destination)
-    taken_up = 0
-    for row in connection.execute(queued).all():
-        prefix = delivery_prefix(row.result_key, row.destination)
-        if not any(identity.startswith(prefix) for identity in live):
-            client.enqueue_delivery(connection, DeliveryJob(row.result_key, row.destination, row.attempts, round=int(now)))
+def _deliveries(connection: sa.Connection, client: Client, alive: Alive, now: float) -> int:
+    """Those to send, and those to ask for: an object that was acknowledged and whose destination has not been asked yet."""
+    key, destination = deliveries.c.result_key, deliveries.c.destination
+    unsettled = sa.select(key, destination, deliveries.c.state, sa.func.max(deliveries.c.attempts).label("attempts"))
+    unsettled = unsettled.where(is_unsettled)
+    queued, taken_up = DeliveryState.QUEUED.value, 0
+    for row in connection.execute(unsettled.group_by(key, destination, deliveries.c.state)).all():
+        priority = find_priority(connection, row.result_key)
+        if row.state == queued:
+            if not alive.is_there(delivery_prefix(row.result_key, row.destination)):
+                job = DeliveryJob(row.result_key, row.destination, row.attempts, round=int(now))
+                client.enqueue_delivery(connection, job, priority)
+                taken_up += 1
+        elif not alive.is_there(proof_prefix(row.result_key, row.destination)):
+            client.enqueue_proof(connection, ProofJob(row.result_key, row.destination, attempt=0, round=int(now)), priority)
             taken_up += 1
     return taken_up

@@ -1,25 +1,57 @@
 """Receipts: what was acknowledged. One thread commits, everyone else waits for it."""
 
+import functools
 import itertools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from dicom_node.clock import Clock
-from dicom_node.values import AETitle, CompletenessRule, InstanceRef, Receipt, StoredSeries
+from dicom_node.errors import InstanceBeingRemoved
+from dicom_node.values import AETitle, CompletenessRule, InstanceRef, Receipt, StoredSeries, StorePriority, derive_key
 from dicom_node.values.receipts import Known
 
 from .engine import Client, Look
-from .tables import conflicts, feeding, instances, refusals, series, studies
+from .series import as_reference, break_off
+from .store import insert_unless_there, now, unless_there
+from .tables import conflicts, feeding, instances, is_going, refusals, series, studies
 
 # As many receipts as one transaction takes at most; more than there are associations would gain nothing.
 _GROUP = 256
-_ENDING_TRIES, _ENDING_PAUSE_S = 5, 1.0
+_ENDING_PAUSE_S = 1.0  # between two tries to write that an association ended
+# A transaction that came across another receiver's (PostgreSQL: deadlock_detected, serialization_failure) is tried this often.
+_COMMIT_TRIES, _ACROSS = 5, ("40P01", "40001")
+# The database cannot be reached, or takes nothing from anybody: the next receipt would only wait in vain.
+_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+
+# What images do to a series whose row is there, as `_moved` says.
+_MOVE = (
+    series.update()
+    .where(series.c.study_instance_uid == sa.bindparam("of_study"), series.c.series_instance_uid == sa.bindparam("of_series"))
+    .values(
+        instances=sa.bindparam("now_instances"),
+        last_seen=sa.bindparam("now_last_seen"),
+        calling=sa.bindparam("now_calling"),
+        store_priority=sa.bindparam("now_store_priority"),
+        generation=sa.bindparam("now_generation"),
+        is_complete=False,
+        rule=None,
+    )
+)
+
+_Outcome = Known | InstanceBeingRemoved
+_Waiting = tuple[Receipt, "Future[Known]"]
+_Ended = tuple[str, bool]  # an association, and whether it broke off
+
+
+class _Crossed(Exception):
+    """A row went between two statements of a transaction; another try finds it so from the beginning."""
 
 
 class Receipts:
@@ -28,10 +60,13 @@ class Receipts:
     A new series, or one that was complete, gets its delayed look in the same transaction: no receipt without its job.
     """
 
-    def __init__(self, engine: sa.Engine, client: Client, clock: Clock) -> None:
-        self._engine, self._client, self._clock = engine, client, clock
+    def __init__(self, engine: sa.Engine, client: Client, clock: Clock, is_there: Callable[[InstanceRef], bool]) -> None:
+        self._engine, self._client, self._clock, self._is_there = engine, client, clock, is_there
+        self._insert_new = unless_there(engine, instances).returning(instances.c.sop_instance_uid)
+        self._insert_series = unless_there(engine, series).returning(series.c.study_instance_uid, series.c.series_instance_uid)
         self._feeds: dict[str, tuple[str, str]] = {}  # what each open association sent last, so that only a change is written
-        self._waiting: queue.Queue[tuple[Receipt, Future[Known]] | None] = queue.Queue(maxsize=4096)
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(maxsize=4096)
+        self._unwritten: queue.SimpleQueue[_Ended] = queue.SimpleQueue()  # ends that the database has not taken yet
         self._thread = threading.Thread(target=self._commit_groups, name="receipts", daemon=True)
         self._thread.start()
 
@@ -41,42 +76,55 @@ class Receipts:
         self._waiting.put((receipt, future))
         return future.result()
 
+    def enter(self, receipts: Iterable[Receipt]) -> int:
+        """Commit many that nobody waits for, from files that are there already; gives how many were new."""
+        entered, waiting = 0, iter(receipts)
+        while group := tuple(itertools.islice(waiting, _GROUP)):
+            entered += self._commit(group).count(Known.NEW)
+        return entered
+
     def association_ended(self, association: str, *, is_broken: bool) -> None:
         """The association feeds no series any more; one that broke off leaves the time, since its sender has more to send.
 
-        Tried a few times: a row that stayed would keep its series open.
+        Raises what the database raises; it is tried again then until it is written: a row that stayed would keep its series open.
         """
         self._feeds.pop(association, None)
-        for tries_left in reversed(range(_ENDING_TRIES)):
-            try:
-                with self._engine.begin() as connection:
-                    if is_broken:
-                        self._break_off(connection, feeding.c.association == association)
-                    else:
-                        connection.execute(feeding.delete().where(feeding.c.association == association))
-                return
-            except sa.exc.SQLAlchemyError:
-                if not tries_left:
-                    raise
-                self._clock.wait(_ENDING_PAUSE_S)
+        try:
+            self._write_end(association, is_broken)
+        except sa.exc.SQLAlchemyError:
+            self._unwritten.put((association, is_broken))
+            raise
 
-    def receiver_started(self, prefix: str) -> None:
-        """The associations of a receiver that died broke off with it: their names begin with `prefix`."""
+    def _write_end(self, association: str, is_broken: bool) -> None:
         with self._engine.begin() as connection:
-            self._break_off(connection, feeding.c.association.startswith(prefix, autoescape=True))
+            if is_broken:
+                here = sa.and_(feeding.c.association == association, feeding.c.broken_at.is_(None))
+                connection.execute(feeding.update().where(here).values(broken_at=now(connection, self._clock)))
+            else:
+                connection.execute(feeding.delete().where(feeding.c.association == association))
 
-    def _break_off(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
-        connection.execute(feeding.update().where(which, feeding.c.broken_at.is_(None)).values(broken_at=self._clock.now()))
+    def _write_ends(self) -> None:
+        for _ in range(self._unwritten.qsize()):
+            association, is_broken = self._unwritten.get()
+            try:
+                self._write_end(association, is_broken)
+            except sa.exc.SQLAlchemyError:
+                self._unwritten.put((association, is_broken))
+                return
+
+    def receiver_started(self, receiver: str) -> None:
+        """The associations of a receiver that died broke off with it, or those of all where it has no name."""
+        with self._engine.begin() as connection:
+            break_off(connection, receiver, now(connection, self._clock))
 
     def refused(self, calling: str, status: int, comment: str) -> None:
         """Count an instance that could not be filed, for `status`."""
         row = {"calling": calling, "status": status, "comment": comment}
-        now = self._clock.now()
+        at = self._clock.now()
         with self._engine.begin() as connection:
             same = sa.and_(*(refusals.c[name] == value for name, value in row.items()))
-            changed = connection.execute(refusals.update().where(same).values(times=refusals.c.times + 1, last_at=now))
-            if not changed.rowcount:
-                connection.execute(refusals.insert().values(**row, times=1, last_at=now))
+            if not insert_unless_there(connection, refusals, {**row, "times": 1, "last_at": at}):
+                connection.execute(refusals.update().where(same).values(times=refusals.c.times + 1, last_at=at))
 
     def close(self) -> None:
         """Commit what waits, then stop."""
@@ -85,19 +133,44 @@ class Receipts:
 
     def _commit_groups(self) -> None:
         for group in self._groups():
+            parts = [group]
+            while parts:
+                part = parts.pop(0)
+                try:
+                    outcomes = self._commit([receipt for receipt, _ in part])
+                except Exception as error:  # noqa: BLE001  whatever it was, each sender that waits gets its answer, and the thread lives
+                    self._feeds.clear()  # what was not committed is not written
+                    if isinstance(error, _AWAY):
+                        part, parts = [*part, *itertools.chain(*parts)], []
+                    elif len(part) > 1:  # what the database refuses of one must not fail the others
+                        parts = [[one] for one in part]
+                        continue
+                    for _, future in part:
+                        future.set_exception(error)
+                else:
+                    _answer(part, outcomes)
+
+    def _commit(self, receipts: Sequence[Receipt]) -> list[_Outcome]:
+        """One transaction for all of them; tried anew where another one came across it."""
+        for tries_left in reversed(range(_COMMIT_TRIES)):
             try:
                 with self._engine.begin() as connection:
-                    known = [self._insert(connection, receipt) for receipt, _ in group]
-            except Exception as error:  # noqa: BLE001  whatever it was, each sender that waits gets its answer, and the thread lives
-                self._feeds.clear()  # what was not committed is not written
-                for _, future in group:
-                    future.set_exception(error)
-                continue
-            for (_, future), outcome in zip(group, known, strict=True):
-                future.set_result(outcome)
+                    return self._insert(connection, receipts, now(connection, self._clock))
+            except (sa.exc.DBAPIError, _Crossed) as error:
+                self._feeds.clear()
+                if not tries_left or not _came_across(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
-    def _groups(self) -> Iterator[list[tuple[Receipt, "Future[Known]"]]]:
-        while (first := self._waiting.get()) is not None:
+    def _groups(self) -> Iterator[list[_Waiting]]:
+        while True:
+            try:
+                first = self._waiting.get(timeout=_ENDING_PAUSE_S)
+            except queue.Empty:
+                self._write_ends()
+                continue
+            if first is None:
+                return
             group = [first]
             ended = False
             while len(group) < _GROUP and not self._waiting.empty():
@@ -109,45 +182,75 @@ class Receipts:
             yield group
             if ended:
                 return
+            self._write_ends()
 
-    def _insert(self, connection: sa.Connection, receipt: Receipt) -> Known:
-        instance, now = receipt.instance, self._clock.now()
-        known = connection.execute(
-            sa.select(instances.c.digest).where(instances.c.sop_instance_uid == instance.sop_instance_uid)
-        ).scalar_one_or_none()
-        if known is not None:
-            return Known.SAME if known == instance.digest else self._set_aside(connection, receipt, now)
-        connection.execute(
-            instances.insert().values(
-                sop_instance_uid=instance.sop_instance_uid,
-                series_instance_uid=receipt.series_instance_uid,
-                study_instance_uid=receipt.study_instance_uid,
-                sop_class_uid=instance.sop_class_uid,
-                transfer_syntax_uid=instance.transfer_syntax_uid,
-                digest=instance.digest,
-                file=instance.file,
-                offset=instance.offset,
-                length=instance.length,
-                received_at=now,
-            )
-        )
-        self._feed(connection, receipt)
-        self._move_series(connection, receipt, now)
+    def _insert(self, connection: sa.Connection, receipts: Sequence[Receipt], at: float) -> list[_Outcome]:
+        """What each receipt is, in their order. Rows are written in the order of their keys, so that two receivers that write the
+        same study at once wait for each other in one direction."""
+        ordered = sorted(enumerate(receipts), key=lambda pair: _place(pair[1]))
+        first: dict[str, int] = {}
+        for number, receipt in ordered:
+            first.setdefault(receipt.instance.sop_instance_uid, number)
+        rows = [_row(receipts[number], at) for number in first.values()]
+        inserted = frozenset(connection.execute(self._insert_new, rows).scalars())
+        new = {number for uid, number in first.items() if uid in inserted}
+        gone = self._take_back(connection, [receipts[number] for number in new])
+        again = [receipt for number, receipt in ordered if number not in new and receipt.instance.sop_instance_uid not in gone]
+        held = self._read_held(connection, again)
+        outcomes: dict[int, _Outcome] = {}
+        for number, receipt in ordered:
+            if receipt.instance.sop_instance_uid in gone:
+                outcomes[number] = InstanceBeingRemoved()
+            else:
+                outcomes[number] = Known.NEW if number in new else self._known(connection, receipt, held, at)
+        came = [(receipt, outcomes[number]) for number, receipt in ordered]
+        self._move_all(connection, [(receipt, known is Known.NEW) for receipt, known in came if known in (Known.NEW, Known.SAME)], at)
+        for study in sorted({receipt.study_instance_uid for receipt, known in came if known is Known.CONFLICT}):
+            _show_study(connection, study, at)
+        return [outcomes[number] for number in range(len(receipts))]
+
+    def _take_back(self, connection: sa.Connection, new: Sequence[Receipt]) -> frozenset[str]:
+        """The UIDs of those whose file, which had been there before, has been removed since, with all rows about it."""
+        gone = [one.instance.sop_instance_uid for one in new if one.was_there and not self._is_there(one.instance)]
+        if gone:
+            connection.execute(instances.delete().where(instances.c.sop_instance_uid.in_(gone)))
+        return frozenset(gone)
+
+    def _read_held(self, connection: sa.Connection, again: Sequence[Receipt]) -> "dict[str, _Held]":
+        """What is held under the UIDs of receipts that are not new, locked until the transaction ends."""
+        if not again:
+            return {}
+        uid, is_gone = instances.c.sop_instance_uid, instances.c.removed_at.is_not(None)
+        here = uid.in_({receipt.instance.sop_instance_uid for receipt in again})
+        in_order = sa.select(uid, instances.c.digest, is_going, is_gone).where(here).order_by(uid)
+        return {row[0]: _Held(*row[1:]) for row in connection.execute(in_order.with_for_update())}
+
+    def _known(self, connection: sa.Connection, receipt: Receipt, held: "dict[str, _Held]", at: float) -> _Outcome:
+        """What an instance is whose UID is known: the same, another, or one that retention removes and that is back now."""
+        uid = receipt.instance.sop_instance_uid
+        if uid not in held:
+            raise _Crossed
+        is_same = held[uid].digest == receipt.instance.digest
+        if not held[uid].is_going:
+            return Known.SAME if is_same else self._set_aside(connection, receipt, at)
+        if not self._is_there(receipt.instance) or not (is_same or held[uid].is_gone):
+            return InstanceBeingRemoved()  # its file went between writing and this receipt: whoever sends it again brings it back
+        # Other bytes too: there are no first ones any more that they could be mistaken for.
+        back = {**_row(receipt, at), "removing_at": None, "removed_at": None}
+        connection.execute(instances.update().where(instances.c.sop_instance_uid == uid).values(back))
+        held[uid] = _Held(receipt.instance.digest, is_going=False, is_gone=False)
         return Known.NEW
 
-    def _set_aside(self, connection: sa.Connection, receipt: Receipt, now: float) -> Known:
-        key = {"sop_instance_uid": receipt.instance.sop_instance_uid, "digest": receipt.instance.digest}
-        present = sa.select(conflicts.c.digest).where(*(conflicts.c[name] == value for name, value in key.items()))
-        if connection.execute(present).first() is None:
-            connection.execute(
-                conflicts.insert().values(
-                    **key,
-                    series_instance_uid=receipt.series_instance_uid,
-                    study_instance_uid=receipt.study_instance_uid,
-                    file=receipt.instance.file,
-                    received_at=now,
-                )
-            )
+    def _set_aside(self, connection: sa.Connection, receipt: Receipt, at: float) -> Known:
+        row = {
+            "sop_instance_uid": receipt.instance.sop_instance_uid,
+            "digest": receipt.instance.digest,
+            "series_instance_uid": receipt.series_instance_uid,
+            "study_instance_uid": receipt.study_instance_uid,
+            "file": receipt.instance.file,
+            "received_at": at,
+        }
+        insert_unless_there(connection, conflicts, row)
         return Known.CONFLICT
 
     def _feed(self, connection: sa.Connection, receipt: Receipt) -> None:
@@ -162,42 +265,145 @@ class Receipts:
         connection.execute(feeding.insert().values(association=association, study_instance_uid=study, series_instance_uid=fed))
         self._feeds[association] = now_fed
 
-    def _move_series(self, connection: sa.Connection, receipt: Receipt, now: float) -> None:
-        """An image moves its series' clock; only a new or a reopened series gets a job."""
-        study, uid = receipt.study_instance_uid, receipt.series_instance_uid
-        here = sa.and_(series.c.study_instance_uid == study, series.c.series_instance_uid == uid)
-        row = connection.execute(sa.select(series.c.is_complete, series.c.generation).where(here).with_for_update()).first()
-        if row is None:
-            self._open_study(connection, study, now)
-            connection.execute(
-                series.insert().values(
-                    series_instance_uid=uid,
-                    study_instance_uid=study,
-                    calling=receipt.calling.text,
-                    instances=1,
-                    last_seen=now,
-                    generation=0,
-                    is_complete=False,
-                )
-            )
-            self._client.enqueue_look(connection, Look(study, uid, generation=0, number=0))
-            return
-        generation = row.generation + 1 if row.is_complete else row.generation
-        moved = {"instances": series.c.instances + 1, "last_seen": now, "calling": receipt.calling.text}
-        connection.execute(series.update().where(here).values(**moved, generation=generation, is_complete=False, rule=None))
-        if row.is_complete:
-            self._client.enqueue_look(connection, Look(study, uid, generation=generation, number=0))
+    def _move_all(self, connection: sa.Connection, arrived: Sequence[tuple[Receipt, bool]], at: float) -> None:
+        """Images move the clocks of their series; only a new or a reopened series gets a job. `arrived` is in the order of keys.
 
-    def _open_study(self, connection: sa.Connection, study_instance_uid: str, now: float) -> None:
-        present = sa.select(studies.c.generation).where(studies.c.study_instance_uid == study_instance_uid)
-        if connection.execute(present).first() is None:
-            connection.execute(studies.insert().values(study_instance_uid=study_instance_uid, generation=0, closed=0, first_seen=now))
+        With each stands whether it is new. One that came again says that its sender is at work, and opens nothing.
+
+        Two receivers meet in one order, so that neither waits for a row of the other's that waits for one of its own: all series that
+        may be new, all others, then who feeds them, as whoever closes a series does it, then their studies.
+        """
+        if not arrived:
+            return
+        of_series = {where: list(those) for where, those in itertools.groupby(arrived, key=lambda pair: _place(pair[0])[:2])}
+        new = [[receipt for receipt, is_new in those if is_new] for those in of_series.values()]
+        may_be_new = [_opened(those, at) for those in new if those]
+        opened = {tuple(row) for row in connection.execute(self._insert_series, may_be_new)} if may_be_new else set()
+        rows = _lock_series(connection, [where for where in of_series if where not in opened])
+        stays_complete = {where for where, row in rows.items() if row.is_complete and not any(is_new for _, is_new in of_series[where])}
+        rows = {where: row for where, row in rows.items() if where not in stays_complete}
+        if rows:
+            connection.execute(_MOVE, [_moved(row, of_series[where], at) for where, row in rows.items()])
+        for receipt, _ in arrived:
+            if _place(receipt)[:2] not in stays_complete:
+                self._feed(connection, receipt)
+        looks = [Look(*where, generation=0, number=0) for where in of_series if where in opened]
+        looks += [Look(*where, generation=row.generation + 1, number=0) for where, row in rows.items() if row.is_complete]
+        for study in sorted({look.study_instance_uid for look in looks}):
+            self._open_study(connection, study, at)
+        for look in looks:
+            self._client.enqueue_look(connection, look)
+
+    def _open_study(self, connection: sa.Connection, study_instance_uid: str, at: float) -> None:
+        """A study that is new, or of which something is to be done again."""
+        key = derive_key(study_instance_uid).text
+        new = {"study_instance_uid": study_instance_uid, "key": key, "generation": 0, "closed": 0, "first_seen": at}
+        if not insert_unless_there(connection, studies, new):
+            here = studies.c.study_instance_uid == study_instance_uid
+            connection.execute(studies.update().where(here).values(done_at=None, images_removed_at=None, results_removed_at=None))
+
+
+def _show_study(connection: sa.Connection, study_instance_uid: str, at: float) -> None:
+    """A study of which something was set aside is known, also where it has nothing else, and is looked at by retention from now on."""
+    new = {"study_instance_uid": study_instance_uid, "key": derive_key(study_instance_uid).text, "generation": 0, "closed": 0}
+    if not insert_unless_there(connection, studies, {**new, "first_seen": at, "done_at": at}):
+        had_left = sa.and_(studies.c.study_instance_uid == study_instance_uid, studies.c.images_removed_at.is_not(None))
+        connection.execute(studies.update().where(had_left).values(done_at=at, images_removed_at=None))
+
+
+def _lock_series(connection: sa.Connection, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """The rows of series that are there, by study and series, locked until the transaction ends."""
+    if not places:
+        return {}
+    # One by one, as SQLite reads the whole table for `(study, series) in (...)`.
+    here = sa.or_(*(sa.and_(series.c.study_instance_uid == study, series.c.series_instance_uid == uid) for study, uid in places))
+    in_order = sa.select(series).where(here).order_by(series.c.study_instance_uid, series.c.series_instance_uid)
+    rows = {(row.study_instance_uid, row.series_instance_uid): row for row in connection.execute(in_order.with_for_update())}
+    if len(rows) < len(places):
+        raise _Crossed
+    return rows
+
+
+def _opened(arrived: Sequence[Receipt], at: float) -> dict[str, object]:
+    """The row of a series that begins with these images."""
+    return {
+        "series_instance_uid": arrived[0].series_instance_uid,
+        "study_instance_uid": arrived[0].study_instance_uid,
+        "calling": arrived[-1].calling.text,
+        "instances": len(arrived),
+        "last_seen": at,
+        "generation": 0,
+        "is_complete": False,
+        "store_priority": _urgency(arrived).value,
+    }
+
+
+def _moved(row: Any, arrived: Sequence[tuple[Receipt, bool]], at: float) -> dict[str, object]:
+    """What becomes of a series' locked row; one that was complete is opened again, under another generation."""
+    urgency = _urgency([receipt for receipt, _ in arrived])
+    return {
+        "of_study": row.study_instance_uid,
+        "of_series": row.series_instance_uid,
+        "now_instances": row.instances + sum(is_new for _, is_new in arrived),
+        "now_last_seen": max(row.last_seen, at),  # this transaction may have begun before the one that wrote the row
+        "now_calling": arrived[-1][0].calling.text,
+        "now_store_priority": urgency.more_urgent(StorePriority(row.store_priority or urgency)).value,
+        "now_generation": row.generation + 1 if row.is_complete else row.generation,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An instance that the journal holds; `is_going` where retention has decided to remove it, `is_gone` where it has done so."""
+
+    digest: str
+    is_going: bool
+    is_gone: bool
+
+
+def _answer(group: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
+    for (_, future), outcome in zip(group, outcomes, strict=True):
+        if isinstance(outcome, InstanceBeingRemoved):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+def _came_across(error: BaseException) -> bool:
+    """Whether it was another transaction that was in the way, and not the database or what was to be written."""
+    return isinstance(error, _Crossed) or getattr(getattr(error, "orig", None), "sqlstate", None) in _ACROSS
+
+
+def _urgency(receipts: Sequence[Receipt]) -> StorePriority:
+    return functools.reduce(StorePriority.more_urgent, (receipt.store_priority for receipt in receipts))
+
+
+def _place(receipt: Receipt) -> tuple[str, str, str]:
+    return receipt.study_instance_uid, receipt.series_instance_uid, receipt.instance.sop_instance_uid
+
+
+def _row(receipt: Receipt, at: float) -> dict[str, object]:
+    instance = receipt.instance
+    return {
+        "sop_instance_uid": instance.sop_instance_uid,
+        "series_instance_uid": receipt.series_instance_uid,
+        "study_instance_uid": receipt.study_instance_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "digest": instance.digest,
+        "file": instance.file,
+        "offset": instance.offset,
+        "length": instance.length,
+        "received_at": at,
+    }
 
 
 @contextmanager
-def open_receipts(engine: sa.Engine, client: Client, clock: Clock) -> Iterator[Receipts]:
-    """Receipts that are committed to the end when the block is left."""
-    receipts = Receipts(engine, client, clock)
+def open_receipts(
+    engine: sa.Engine, client: Client, clock: Clock, is_there: Callable[[InstanceRef], bool] = lambda _: True
+) -> Iterator[Receipts]:
+    """Receipts that are committed to the end when the block is left; `is_there` says whether the spool holds an instance's file."""
+    receipts = Receipts(engine, client, clock, is_there)
     try:
         yield receipts
     finally:
@@ -212,23 +418,11 @@ def read_complete_series(connection: sa.Connection, study_instance_uid: str) -> 
     rows = connection.execute(
         sa.select(instances, series.c.rule, series.c.calling)
         .join(series, same_series)
-        .where(instances.c.study_instance_uid == study_instance_uid, series.c.is_complete)
+        .where(instances.c.study_instance_uid == study_instance_uid, series.c.is_complete, sa.not_(is_going))
         .order_by(instances.c.series_instance_uid, instances.c.sop_instance_uid)
     ).all()
     grouped = itertools.groupby(rows, key=lambda row: (row.series_instance_uid, row.rule, row.calling))
     return tuple(
-        StoredSeries(uid, study_instance_uid, tuple(map(_ref, found)), CompletenessRule(rule), AETitle(calling))
+        StoredSeries(uid, study_instance_uid, tuple(map(as_reference, found)), CompletenessRule(rule), AETitle(calling))
         for (uid, rule, calling), found in grouped
-    )
-
-
-def _ref(row: Any) -> InstanceRef:
-    return InstanceRef(
-        sop_instance_uid=row.sop_instance_uid,
-        sop_class_uid=row.sop_class_uid,
-        transfer_syntax_uid=row.transfer_syntax_uid,
-        digest=row.digest,
-        file=row.file,
-        offset=row.offset,
-        length=row.length,
     )

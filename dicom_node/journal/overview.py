@@ -1,12 +1,15 @@
 """What the journal knows, for a person: rows put together, no patient value among them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from dicom_node.values import Analysed, Answer, CompletenessRule, DeliveryState, Key, NotAnalysed, Result, codec, derive_key
+from dicom_node.errors import TitleUnknown
+from dicom_node.values import Analysed, Answer, CompletenessRule, DeliveryState, Key, NotAnalysed, Proof, Result, codec, derive_key
 
 from .kept import Kept
+from .results import CANCELLED
 from .tables import answers, conflicts, deliveries, refusals, results, series, studies
 
 
@@ -23,6 +26,8 @@ class SeriesRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
+    """An object on its way; `next_try_at` is when it is sent again, or its destination asked again whether it holds it."""
+
     destination: str
     role: str
     sop_class_uid: str
@@ -31,11 +36,21 @@ class ObjectRow:
     attempts: int
     status: int | None
     error: str | None
+    proof: Proof | None
+    lost: int
+    next_try_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    result: Result
+    """`result` is None where its value has left the node; `findings` is their number, None where nothing was analysed."""
+
+    key: str
+    series_instance_uid: str
+    package: str
+    version: str
+    findings: int | None
+    result: Result | None
     predecessor: str | None
     made_at: float
     objects: tuple[ObjectRow, ...]
@@ -72,10 +87,12 @@ def read_studies(connection: sa.Connection, kept: Kept, study_instance_uid: str 
 
 def find_study(connection: sa.Connection, text: str) -> str | None:
     """The UID of a study given by its UID or by its key as log lines have it."""
-    for uid in connection.execute(sa.select(studies.c.study_instance_uid)).scalars():
-        if text in (uid, derive_key(uid).text):
-            return str(uid)
-    return None
+    uid = studies.c.study_instance_uid
+    found = connection.execute(sa.select(uid).where(sa.or_(uid == text, studies.c.key == text))).scalars().first()
+    if found is not None:
+        return str(found)
+    without_key = connection.execute(sa.select(uid).where(studies.c.key.is_(None))).scalars()  # of the version before, while it still runs
+    return next((str(one) for one in without_key if derive_key(one).text == text), None)
 
 
 def read_refusals(connection: sa.Connection) -> tuple[RefusalRow, ...]:
@@ -89,13 +106,14 @@ def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]
     all_series = _series(connection, uid)
     all_results = _results(connection, kept, uid)
     set_aside = sa.select(sa.func.count()).select_from(conflicts).where(conflicts.c.study_instance_uid == uid)
-    states = {item.state for result in all_results for item in result.objects}
     if any(not item.is_complete for item in all_series):
         state = "open"
+    elif not all_series and row.generation == 0:
+        state = "set-aside"  # all its images have the UIDs of another study's
     elif row.closed < row.generation or row.generation == 0:
         state = "working"
     else:
-        state = _closed_state(row.failure, states)
+        state = _closed_state(row.failure, [one for result in all_results for one in result.objects])
     return StudyRow(
         study_instance_uid=uid,
         key=derive_key(uid),
@@ -107,13 +125,25 @@ def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]
     )
 
 
-def _closed_state(failure: str | None, states: set[DeliveryState]) -> str:
+def _closed_state(failure: str | None, objects: Sequence[ObjectRow]) -> str:
     """The state of a study whose job is finished."""
+    states, errors = {one.state for one in objects}, {one.error for one in objects if one.state is DeliveryState.QUEUED}
+    sent = [one for one in objects if one.state is DeliveryState.SENT and one.error != CANCELLED]
+    if errors & _FOR_A_PERSON:
+        return "undelivered"  # and tried again all the same
     if DeliveryState.QUEUED in states:
         return "delivering"
     if failure:
         return "failed"
-    return "undelivered" if states & {DeliveryState.REFUSED, DeliveryState.GIVEN_UP} else "done"
+    if any(one.state in (DeliveryState.REFUSED, DeliveryState.GIVEN_UP) and one.error != CANCELLED for one in objects):
+        return "undelivered"
+    if any(one.proof is None for one in sent):
+        return "confirming"
+    return "unconfirmed" if any(one.proof is Proof.MISSING for one in sent) else "done"
+
+
+# What is tried again, and will hardly work before somebody has set something right.
+_FOR_A_PERSON = {TitleUnknown.__name__}
 
 
 def _series(connection: sa.Connection, study_instance_uid: str) -> tuple[SeriesRow, ...]:
@@ -144,16 +174,22 @@ def _results(connection: sa.Connection, kept: Kept, study_instance_uid: str) -> 
     rows = connection.execute(sa.select(results).where(results.c.study_instance_uid == study_instance_uid).order_by(results.c.number)).all()
     return tuple(
         ResultRow(
-            result=_as_result(kept.read_value(row.kept)),
+            key=row.key,
+            series_instance_uid=row.series_instance_uid,
+            package=row.package,
+            version=row.version,
+            findings=row.findings,
+            result=_as_result(kept.find_value(row.kept)),
             predecessor=row.predecessor,
             made_at=row.made_at,
-            objects=_objects(connection, row.key),
+            objects=read_objects(connection, row.key),
         )
         for row in rows
     )
 
 
-def _objects(connection: sa.Connection, key: str) -> tuple[ObjectRow, ...]:
+def read_objects(connection: sa.Connection, key: str) -> tuple[ObjectRow, ...]:
+    """The objects that were made of a result, for all its destinations."""
     rows = connection.execute(
         sa.select(deliveries).where(deliveries.c.result_key == key).order_by(deliveries.c.destination, deliveries.c.number)
     )
@@ -167,11 +203,14 @@ def _objects(connection: sa.Connection, key: str) -> tuple[ObjectRow, ...]:
             row.attempts,
             row.status,
             row.error,
+            None if row.proof is None else Proof(row.proof),
+            row.lost,
+            row.next_try_at,
         )
         for row in rows
     )
 
 
-def _as_result(value: object) -> Result:
-    assert isinstance(value, Analysed | NotAnalysed)
+def _as_result(value: object) -> Result | None:
+    assert isinstance(value, Analysed | NotAnalysed | None)
     return value

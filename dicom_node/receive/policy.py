@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from dicom_node.config import Peer
-from dicom_node.values import AETitle, PeerName
+from dicom_node.values import AETitle, PeerName, Proof
 
 Resolve = Callable[[str], Iterable[str]]  # the addresses of a host name; empty where it has none
 
@@ -22,12 +22,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A known peer; one that may not send may only ask whether the node is there (C-ECHO)."""
+    """A known peer. `reports_for`: peers whose storage commitment reports it may bring; beyond that and sending, only C-ECHO is left."""
 
     peer: PeerName
     calling: AETitle
     called: AETitle
     may_send: bool
+    reports_for: tuple[PeerName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +49,28 @@ def judge(call: Call, *, own_title: AETitle, peers: Mapping[str, Peer], resolve:
     """Admit a call of our title by a known title from one of its addresses, while there is room.
 
     Outer spaces and nulls of titles do not count, case does (PS3.5 6.2, AE). A known title from a strange address is answered
-    like an unknown one: PS3.8 has no other word for it.
+    like an unknown one: PS3.8 has no other word for it. A peer that is asked for storage commitment may report it under further
+    titles (`commits_as`), from its own addresses.
     """
     called, calling = AETitle.parse(call.called), AETitle.parse(call.calling)
     if called != own_title:
         return CALLED_TITLE_UNKNOWN
-    found = next(((name, peer) for name, peer in peers.items() if AETitle(peer.ae_title) == calling), None)
-    if found is None or calling is None or not _comes_from(call.address, found[1], resolve):
+    if calling is None:
+        return CALLING_TITLE_UNKNOWN
+    own = [name for name, peer in peers.items() if peer.ae_title == calling.text and _comes_from(call.address, peer, resolve)]
+    reports_for = tuple(
+        PeerName(name)
+        for name, peer in peers.items()
+        if peer.proof_asked is Proof.COMMITMENT
+        and (name in own or (calling.text in peer.commits_as and _comes_from(call.address, peer, resolve)))
+    )
+    if not own and not reports_for:
         return CALLING_TITLE_UNKNOWN
     if call.is_full:
         return LOCAL_LIMIT_EXCEEDED
-    name, peer = found
-    return Admitted(PeerName(name), calling, own_title, may_send="send" in peer.may)
+    name = PeerName(own[0]) if own else reports_for[0]
+    may_send = bool(own) and "send" in peers[own[0]].may
+    return Admitted(name, calling, own_title, may_send, reports_for)
 
 
 def _comes_from(address: str, peer: Peer, resolve: Resolve) -> bool:

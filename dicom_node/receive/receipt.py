@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from dicom_node.errors import NodeError, SpoolError, SpoolFull, UnacceptableInstance
+from dicom_node.errors import (
+    DataDiskFull,
+    MemoryShort,
+    NodeError,
+    SpoolError,
+    SpoolFull,
+    TooManyOpenStudies,
+    UnacceptableInstance,
+)
 from dicom_node.spool import Identity, Incoming
-from dicom_node.values import AETitle, Receipt
+from dicom_node.values import AETitle, Receipt, StorePriority
 from dicom_node.values.receipts import Known
 
 # C-STORE status (PS3.4 table B.2-1, PS3.7 C). What a sender makes of them: A700 and 0110 try again, the others do not.
@@ -50,6 +58,7 @@ class Arrival:
     sop_class_uid: str
     sop_instance_uid: str
     abstract_syntax: str  # of the presentation context that it came on
+    store_priority: StorePriority = StorePriority.MEDIUM
     incoming: Incoming | None = None
     refusal: NodeError | None = None
 
@@ -84,6 +93,8 @@ def give_receipt(arrival: Arrival, source: Source, receipts: Receipts) -> tuple[
         calling=source.calling,
         called=source.called,
         association=source.association,
+        store_priority=arrival.store_priority,
+        was_there=arrival.incoming.was_there,
     )
     return receipt, receipts.commit(receipt)
 
@@ -95,6 +106,12 @@ def status_of(error: NodeError) -> tuple[int, str]:
             return status, comment[:64]
         case SpoolFull():
             return OUT_OF_RESOURCES, "disk above its high-water mark"
+        case DataDiskFull():
+            return OUT_OF_RESOURCES, "disk of results and journal above its high-water mark"
+        case MemoryShort():
+            return OUT_OF_RESOURCES, "memory above its high-water mark"
+        case TooManyOpenStudies():
+            return OUT_OF_RESOURCES, "too many studies wait for their analysis"
         case SpoolError():
             return OUT_OF_RESOURCES, "disk does not take the instance"
         case _:

@@ -10,10 +10,11 @@ import pynetdicom._config
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 
 from dicom_node.clock import Clock
 from dicom_node.config import Config
-from dicom_node.errors import NodeError, SpoolFull, UnacceptableInstance
+from dicom_node.errors import NodeError, NoRoom, SpoolFull, UnacceptableInstance
 from dicom_node.log import (
     AssociationAccepted,
     AssociationEnded,
@@ -28,10 +29,23 @@ from dicom_node.spool import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NA
 from dicom_node.values import AETitle, derive_key
 from dicom_node.values.receipts import Known
 
+from .commitment import Commitments, take_report
 from .connection import Acceptor, Connection
 from .contexts import build_contexts
+from .floors import Floors
 from .policy import Admitted, Call, Rejected, judge
-from .receipt import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, Arrival, Receipts, Source, give_receipt, status_of
+from .receipt import (
+    CANNOT_UNDERSTAND,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SOP_CLASS_NOT_SUPPORTED,
+    SUCCESS,
+    Arrival,
+    Receipts,
+    Source,
+    give_receipt,
+    status_of,
+)
 from .storage import Intake
 
 _REQUEST_TIMEOUT_S = 10.0  # from the connection to the whole A-ASSOCIATE-RQ, and from our last word to the end (ARTIM)
@@ -47,10 +61,23 @@ _CANNOT_JUDGE = Rejected(2, 3, 1)
 class Receiver:
     """Listens, from `start` to `stop`."""
 
-    def __init__(self, config: Config, spool: Spool, receipts: Receipts, clock: Clock) -> None:
-        self._config, self._spool, self._receipts, self._clock = config, spool, receipts, clock
+    def __init__(
+        self,
+        config: Config,
+        spool: Spool,
+        receipts: Receipts,
+        clock: Clock,
+        *,
+        commitments: Commitments,
+        floors: Floors,
+        name: str = "receiver",
+    ) -> None:
+        self._config, self._spool, self._receipts, self._clock, self._floors = config, spool, receipts, clock, floors
+        self._commitments = commitments
         self._section = config.node.receiver
         self._own_title = AETitle(config.node.ae_title)
+        # Before the colon stands which receiver it is, so that its associations can be told from those of others when it died.
+        self._prefix = f"{name}:{os.getpid()}.{clock.now():.3f}."
         self._slots = threading.BoundedSemaphore(self._section.associations)
         self._numbers = itertools.count(1)
         self._open: set[Intake] = set()  # of the admitted associations
@@ -65,11 +92,8 @@ class Receiver:
         # pynetdicom writes each PDU and message into log texts that log.py drops: names and time for nothing.
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"
         self._spool.remove_leftovers()
+        self._floors.look()
         server = self._make_server()
-        # The name says which receiver: after a crash the same one forgets the associations that it had.
-        self._prefix = f"{socket.gethostname()}:{server.server_address[1]}:"
-        self._receipts.receiver_started(self._prefix)
-        self._prefix += f"{os.getpid()}:{self._clock.now():.3f}:"
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="receiver", daemon=True)
         self._thread.start()
@@ -155,7 +179,8 @@ class Receiver:
         intake = _intake_of(association)
         intake.source = Source(name, admitted.calling, admitted.called, association.requestor.address)
         self._open.add(intake)
-        association.acceptor.supported_contexts = build_contexts(may_send=admitted.may_send)
+        intake.reports_for = admitted.reports_for
+        association.acceptor.supported_contexts = build_contexts(may_send=admitted.may_send, may_report=bool(admitted.reports_for))
         log(AssociationAccepted(admitted.peer, derive_key(name)))
 
     def _begin(self, intake: Intake, arrival: Arrival, transfer_syntax_uid: str) -> Arrival:
@@ -165,9 +190,9 @@ class Receiver:
         try:
             if not (is_uid(arrival.sop_class_uid) and is_uid(arrival.sop_instance_uid)):
                 raise UnacceptableInstance(CANNOT_UNDERSTAND, "command lacks a UID, or has one that is none")
-            used_percent, limit_percent = self._spool.used_percent(), self._section.disk_high_water_percent
-            if used_percent > limit_percent:
-                raise SpoolFull(used_percent, limit_percent)
+            if self._floors.reached is not None:
+                arrival.refuse(self._floors.reached)
+                return arrival
             arrival.incoming = self._spool.begin(
                 sop_class_uid=arrival.sop_class_uid,
                 sop_instance_uid=arrival.sop_instance_uid,
@@ -188,9 +213,13 @@ class Receiver:
         try:
             receipt, known = give_receipt(arrival, source, self._receipts)
         except NodeError as error:
-            return self._refuse(source, *status_of(error))
+            status, comment = status_of(error)
+            if not isinstance(error, NoRoom | SpoolFull):  # a floor is said once, when it is reached
+                log(InstanceRefused(derive_key(source.association), status))
+            return self._refuse(source, status, comment)
         except Exception as error:  # noqa: BLE001  (the outermost handler of what this association stores)
             log_broken(RoleName.RECEIVER, error)
+            log(InstanceRefused(derive_key(source.association), OUT_OF_RESOURCES))
             return self._refuse(source, OUT_OF_RESOURCES, "receipt cannot be written now")
         finally:
             arrival.drop()
@@ -199,8 +228,19 @@ class Receiver:
             log(InstanceConflict(derive_key(receipt.instance.sop_instance_uid)))
         return _status(SUCCESS, "")
 
+    def _report(self, event: evt.Event) -> tuple[int, None]:
+        """EVT_N_EVENT_REPORT: a peer says which objects it holds; the answer goes out when that is durable."""
+        peers = _intake_of(event.assoc).reports_for
+        assert isinstance(event.request, N_EVENT_REPORT)
+        if not peers:
+            return SOP_CLASS_NOT_SUPPORTED, None  # on a context for something else: the library looks at the command alone
+        try:
+            return take_report(event.request, event.context.transfer_syntax, peers=peers, commitments=self._commitments), None
+        except Exception as error:  # noqa: BLE001  (the outermost handler of what this association reports: the peer may try again)
+            log_broken(RoleName.RECEIVER, error)
+            return PROCESSING_FAILURE, None
+
     def _refuse(self, source: Source, status: int, comment: str) -> Dataset:
-        log(InstanceRefused(derive_key(source.association), status))
         try:
             self._receipts.refused(source.calling.text, status, comment)
         except Exception as error:  # noqa: BLE001  (a refusal that cannot be counted is answered all the same)
@@ -221,7 +261,7 @@ class Receiver:
         server = entity.make_server(
             (self._section.host, self._section.port),
             contexts=build_contexts(may_send=True),
-            evt_handlers=[(evt.EVT_REQUESTED, self._admit), (evt.EVT_C_STORE, self._store)],
+            evt_handlers=[(evt.EVT_REQUESTED, self._admit), (evt.EVT_C_STORE, self._store), (evt.EVT_N_EVENT_REPORT, self._report)],
             server_class=Acceptor,
             request_handler=Connection,
         )

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_EVENT_REPORT_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.errors import NodeError, SpoolError, UnacceptableInstance
 from dicom_node.log import RoleName, log_broken
+from dicom_node.values import PeerName, StorePriority
 
-from .fragments import Expected, Fragment, FragmentOrder, OutOfOrder
+from .fragments import COMMAND_BIT, LAST_BIT, Expected, Fragment, FragmentOrder, OutOfOrder
 from .receipt import CANNOT_UNDERSTAND, Arrival, Source, status_of
 
 # Command sets have some 200 bytes; identifiers of other services, which the node does not offer, a few thousand.
@@ -46,6 +47,7 @@ class Intake(DIMSEServiceProvider):
         self._size_bytes = 0  # of the command or data set that is arriving
         self._is_broken = False
         self.source: Source | None = None  # set when the association is admitted
+        self.reports_for: tuple[PeerName, ...] = ()  # whose storage commitment reports it may bring
         self.stored = 0
         self.begun = 0
         self.answered = 0
@@ -69,6 +71,8 @@ class Intake(DIMSEServiceProvider):
                 self._abort()
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
+        if self._is_broken:
+            return  # the library would raise in the thread of the connection, which has been aborted
         super().send_msg(primitive, context_id)
         self.answered += 1
 
@@ -95,7 +99,8 @@ class Intake(DIMSEServiceProvider):
             self._size_bytes = 0
 
     def _take_command(self, fragment: Fragment) -> None:
-        if self._size_bytes > _COMMAND_LIMIT_BYTES or self.msg_queue.qsize() >= _WAITING_LIMIT:
+        waiting = max(self.msg_queue.qsize(), self.begun - self.answered - 1)  # one is being served
+        if self._size_bytes > _COMMAND_LIMIT_BYTES or waiting >= _WAITING_LIMIT:
             raise OutOfOrder
         self._pass_on(fragment)
         if not fragment.is_last:
@@ -111,7 +116,10 @@ class Intake(DIMSEServiceProvider):
             raise OutOfOrder  # a request on a context that was never accepted
         command = message.command_set
         sop_class_uid, sop_instance_uid = (str(command.get(f"AffectedSOP{name}UID", "") or "") for name in ("Class", "Instance"))
-        return self._begin_instance(sop_class_uid, sop_instance_uid, str(context.abstract_syntax), str(context.transfer_syntax[0]))
+        arrival = self._begin_instance(sop_class_uid, sop_instance_uid, str(context.abstract_syntax), str(context.transfer_syntax[0]))
+        number = command.get("Priority")
+        arrival.store_priority = StorePriority.of(number if isinstance(number, int) else None)
+        return arrival
 
     def _take_data(self, fragment: Fragment, arrival: Arrival) -> None:
         if self._size_bytes > 2 * self._largest_object_bytes:
@@ -154,16 +162,25 @@ class Intake(DIMSEServiceProvider):
     def _take_other_data(self, fragment: Fragment) -> None:
         if self._size_bytes > _OTHER_DATA_LIMIT_BYTES:
             raise OutOfOrder
-        self._pass_on(fragment)
+        if isinstance(self.message, N_EVENT_REPORT_RQ) and fragment.is_last:
+            self._finish_report(fragment, self.message)
+        else:
+            self._pass_on(fragment)
         if fragment.is_last:
             self._order.message_ended()
 
+    def _finish_report(self, fragment: Fragment, message: DIMSEMessage) -> None:
+        """Let a report wait for its turn like every other request: the library would start a thread for each, however many come."""
+        self.message = None
+        message.decode_msg(_wrap(fragment), self.assoc)
+        try:
+            request: Any = message.message_to_primitive()
+        except ValueError as cause:  # a UID of more than 64 characters, or a number out of range
+            raise OutOfOrder from cause
+        self.msg_queue.put((fragment.context_id, request))
+
     def _pass_on(self, fragment: Fragment) -> None:
-        header = (1 if fragment.is_command else 0) | (2 if fragment.is_last else 0)
-        one = P_DATA()
-        value: Any = [fragment.context_id, bytes([header]) + bytes(fragment.content)]  # a list; the library's types say tuple
-        one.presentation_data_value_list = [value]
-        super().receive_primitive(one)
+        super().receive_primitive(_wrap(fragment))
 
     def _abort(self) -> None:
         self._is_broken = True
@@ -175,3 +192,11 @@ class Intake(DIMSEServiceProvider):
         arrival, self._arrival, self.message = self._arrival, None, None
         if arrival is not None:
             arrival.drop()
+
+
+def _wrap(fragment: Fragment) -> P_DATA:
+    header = (COMMAND_BIT if fragment.is_command else 0) | (LAST_BIT if fragment.is_last else 0)
+    one = P_DATA()
+    value: Any = [fragment.context_id, bytes([header]) + bytes(fragment.content)]  # a list; the library's types say tuple
+    one.presentation_data_value_list = [value]
+    return one

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dicom_node import deliver, infer, journal
+from dicom_node import deliver, infer, journal, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config, load_config
-from dicom_node.errors import InferenceError, PeerError, Problem, SettingsError
+from dicom_node.errors import InferenceError, PeerError, Problem, SettingsError, SpoolError
 from dicom_node.node import load_packages
 from dicom_node.package import Package
 from dicom_node.texts import Language, Reader, render_error, render_reason
@@ -53,7 +53,7 @@ def _example_problems(config: Config, packages: Sequence[Package], clock: Clock)
 
 
 def _machine_problems(config: Config) -> list[str]:
-    """What this machine lacks: a folder that can be written, and a SQLite that the engine can use."""
+    """What this machine lacks: a folder that can be written, a SQLite that the engine can use, an object store that answers."""
     lines = []
     try:
         config.data.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,14 @@ def _machine_problems(config: Config) -> list[str]:
     problem = journal.find_sqlite_problem(config.database)
     if problem is not None:
         lines.append(problem)
+    if config.bucket is not None:
+        try:
+            kept = journal.open_kept(config)
+            kept.remove(kept.write_bytes(b"", suffix="probe"))
+            spool.open_spool(config).has_any()
+        except SpoolError as error:
+            text = render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))
+            lines.append(f"{config.file}: spool = '{config.bucket}': {text}")
     return lines
 
 

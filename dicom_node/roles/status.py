@@ -1,13 +1,14 @@
 """What the node knows of its studies, for a person and for a program. UIDs and technical values; no patient value."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 from pydicom.uid import UID
 
-from dicom_node import journal
+from dicom_node import errors, journal
 from dicom_node.config import Config
-from dicom_node.texts import Language, Reader, render_reason
+from dicom_node.texts import Language, Reader, render_error, render_reason
 from dicom_node.texts.render import name_of
 from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, Reason
 
@@ -17,7 +18,7 @@ def find_status(config: Config, study: str, limit: int, language: Language) -> d
     config.data.mkdir(parents=True, exist_ok=True)  # a node that has never run has no studies, and no folder yet
     journal.migrate(config.database)
     engine = journal.open_engine(config.database)
-    kept = journal.Kept(config.kept)
+    kept = journal.open_kept(config)
     with engine.begin() as connection:
         uid = journal.find_study(connection, study) if study else None
         if study and uid is None:
@@ -37,6 +38,7 @@ def _study(row: journal.StudyRow, language: Language) -> dict[str, Any]:
         "key": row.key.text,
         "state": row.state,
         "failure": row.failure,
+        "why": describe_error(row.failure, language) if row.failure else None,
         "conflicts": row.conflicts,
         "series": [_series(one, language) for one in row.series],
         "results": [_result(one, language) for one in row.results],
@@ -83,17 +85,20 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
     for one in row.objects:
         deliveries.setdefault(one.destination, []).append(one)
     return {
-        "key": result.key[:16],
-        "series": result.series_instance_uid,
-        "package": "" if result.package is None else result.package.name,
-        "version": "" if result.package is None else result.package.version,
-        "kind": "analysed" if isinstance(result, Analysed) else "not-analysed",
+        "key": row.key[:16],
+        "series": row.series_instance_uid,
+        "package": row.package,
+        "version": row.version,
+        "kind": "analysed" if row.findings is not None else "not-analysed",
+        "removed": result is None,
+        "count": row.findings,
         "predecessor": row.predecessor[:16] if row.predecessor else None,
         "reason": _reason(result.reason, language) if isinstance(result, NotAnalysed) else None,
         "reservations": [one.value for one in result.reservations] if isinstance(result, Analysed) else [],
         "findings": _findings(result) if isinstance(result, Analysed) else [],
         "stages": [
-            {"name": one.name, "kind": one.kind, "seconds": round(one.seconds, 3), "given": dict(one.given)} for one in result.stages
+            {"name": one.name, "kind": one.kind, "seconds": round(one.seconds, 3), "given": dict(one.given)}
+            for one in (() if result is None else result.stages)
         ],
         "deliveries": [
             {
@@ -107,6 +112,9 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
                         "attempts": one.attempts,
                         "status": None if one.status is None else f"{one.status:04X}",
                         "error": one.error,
+                        "proof": None if one.proof is None else one.proof.value,
+                        "lost": one.lost,
+                        "next_try": None if one.next_try_at is None else as_date(one.next_try_at),
                     }
                     for one in objects
                 ],
@@ -114,6 +122,24 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
             for destination, objects in deliveries.items()
         ],
     }
+
+
+# What is no error of ours has no text of its own.
+_WORDS = {"CancelledByOperator": "cancelled by a person"}
+
+
+def describe_error(error: str, language: Language, **known: Any) -> str:
+    """An error's class in words, with what is known of its fields here; the name of one that is not ours."""
+    kind: Any = getattr(errors, error, None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.NodeError) and dataclasses.is_dataclass(kind)):
+        return _WORDS.get(error, error)
+    made: Any = kind(**{field.name: known.get(field.name) for field in dataclasses.fields(kind)})
+    return f"{error}: {render_error(made, Reader.ADMINISTRATOR, language)}"
+
+
+def as_date(seconds: float) -> str:
+    """Seconds since the epoch in words: UTC, as everything that a log or a status says."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _findings(result: Analysed) -> list[dict[str, Any]]:
@@ -140,6 +166,7 @@ def as_text(found: dict[str, Any]) -> str:
         failure = f", failed: {study['failure']}" if study["failure"] else ""
         aside = f", set aside: {study['conflicts']}" if study["conflicts"] else ""
         lines.append(f"study {study['study']}  [{study['key']}]  {study['state']}{failure}{aside}")
+        lines += [f"  {study['why']}"] if study["why"] not in (None, study["failure"]) else []
         for series in study["series"]:
             rule = f" by {series['rule']}" if series["rule"] else ""
             again = f", reopened {series['reopened']} times" if series["reopened"] else ""
@@ -169,15 +196,20 @@ def _result_lines(result: dict[str, Any]) -> list[str]:
         return [head + result["reason"]["text"]]
     replaced = f", replaces [{result['predecessor']}]" if result["predecessor"] else ""
     reserved = f" ({', '.join(result['reservations'])})" if result["reservations"] else ""
-    lines = [head + f"{len(result['findings'])} findings{reserved}{replaced}"]
+    found = "not analysed" if result["count"] is None else f"{result['count']} findings"
+    removed = ", its value has left the node" if result["removed"] else ""
+    lines = [head + f"{found}{reserved}{replaced}{removed}"]
     for finding in result["findings"]:
         measured = ", ".join(f"{name} {value}" for name, value in finding["measurements"].items())
         lines.append(f"  {finding['number']}. {finding['label']} {finding['laterality'] or ''} score {finding['score']}: {measured}")
     for delivery in result["deliveries"]:
         for one in delivery["objects"]:
+            proof = f" by {one['proof']}" if one["proof"] and one["state"] == "confirmed" else ""
             error = f", {one['error']}" if one["error"] else ""
+            error += f", lost {one['lost']} times" if one["lost"] else ""
+            error += f", next try {one['next_try']}" if one["next_try"] else ""
             lines.append(
-                f"  to {delivery['destination']}: {UID(one['sop_class']).name} {one['uid']}: {one['state']} "
+                f"  to {delivery['destination']}: {UID(one['sop_class']).name} {one['uid']}: {one['state']}{proof} "
                 f"(tries {one['attempts']}, status {one['status'] or '-'}{error})"
             )
     return lines

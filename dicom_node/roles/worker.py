@@ -1,5 +1,6 @@
 """Runs the jobs: looks at series, analyses studies, delivers results."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -8,8 +9,20 @@ from typing import TypeVar
 from dicom_node import infer, journal, pipeline
 from dicom_node.clock import Clock
 from dicom_node.config import Config
-from dicom_node.errors import Again, ChildRaised, NodeError
-from dicom_node.log import ForgottenTakenUp, PackageInService, PackageOutOfService, RoleName, RoleStarted, log, log_broken
+from dicom_node.errors import Again, ChildRaised, NodeError, SchemaTooOld
+from dicom_node.log import (
+    ClockSet,
+    ForgottenTakenUp,
+    NameLost,
+    PackageInService,
+    PackageOutOfService,
+    ReceiverLost,
+    RoleName,
+    RoleStarted,
+    WorkerTakenOver,
+    log,
+    log_broken,
+)
 from dicom_node.node import Node, load_packages
 from dicom_node.package import Package
 from dicom_node.values import PackageName
@@ -17,56 +30,151 @@ from dicom_node.values.reasons import OutOfService
 
 from . import inference
 from .examples import try_example
-from .lifeline import hold_slot, stop_on_signals
+from .lifeline import hold_name, open_journal, stop_on_signals, wait_for_journal
+from .memory import give_back_memory
+from .retention import Retention
 
-_SLOT = "worker-0"
-_SLOT_LIMIT_S = 20.0
 _GRACE_S = 5
-_SWEEP_S = 30.0
+_WATCH_S, _SWEEP_S = 1.0, 30.0
+_CLOCK_SET_S = 2.0  # a clock that is corrected by less than this is steered, not set
 
 Job = TypeVar("Job")
 
 
-def run(config: Config, clock: Clock) -> int:
-    """Work until told to stop; gives the exit status."""
+def run(config: Config, clock: Clock, slot: int = 0) -> int:
+    """Work until told to stop; gives the exit status. Workers of one machine have different slots."""
     stop = stop_on_signals()
-    with hold_slot(config.data / f"{_SLOT}.lock", clock, limit_s=_SLOT_LIMIT_S) as held:
-        if not held:
+    engine = open_journal(config)
+    if not wait_for_journal(engine, clock, stop):
+        return 0
+    if not journal.is_current(engine):
+        raise SchemaTooOld
+    with hold_name(config, engine, f"worker-{slot}", clock) as holder:
+        if holder is None:
             return 1
         packages = load_packages(config)
         with infer.Device(inference.command(config.node.infer.threads), clock) as device:
-            node = Node(config, packages, clock, device, _find_out_of_service(packages, device, config, clock))
-            engine = journal.Engine(
-                journal.open_engine(config.database),
+            node = Node(config, packages, clock, device, _find_out_of_service(packages, device, config, clock), engine)
+            runner = journal.Engine(
+                engine,
                 node.kept,
                 journal.Handlers(
                     look=_guarded(lambda job: pipeline.look(job, node)),
                     study=lambda job, step: _work(job, step, node, stop),
-                    deliver=_guarded(lambda job: pipeline.send(job, node)),
+                    deliver=_recorded(lambda job: pipeline.send(job, node.sending), node.sending.write_broken, stop),
+                    prove=_recorded(lambda job: pipeline.prove(job, node.sending), node.sending.write_broken_proof, stop),
                 ),
-                slot=_SLOT,
+                name=holder.name,
             )
-            engine.start()
+            runner.start()
             log(RoleStarted(role=RoleName.WORKER, pid=os.getpid()))
+            _in_turn(node.judge_what_was_out_of_service)
+            watch = Watch(config, engine, holder, runner, clock)
+            threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True).start()
+            retention = Retention(config, engine, node.client, node.images, node.kept, clock)
+            threading.Thread(target=_tidy, args=(retention, node, clock, stop), name="retention", daemon=True).start()
             _sweep(node)
             while not clock.wait(_SWEEP_S, stop):
                 _sweep(node)
-            engine.stop(_GRACE_S)
+            runner.stop(_GRACE_S)
             # What still runs is cut here, as by a crash, and taken up at the next start: a thread that went on without its engine
             # would take the missing engine for a failure of its study.
             device.abandon()
             os._exit(0)
 
 
-def _sweep(node: Node) -> None:
-    """Take up what was forgotten; a sweep that fails is followed by another."""
+class Watch:
+    """Once a second: does this worker still hold its name, is another one dead, was the clock set?"""
+
+    def __init__(self, config: Config, engine: journal.SqlEngine, holder: journal.Holder, runner: journal.Engine, clock: Clock) -> None:
+        self._config, self._engine, self._holder, self._runner, self._clock = config, engine, holder, runner, clock
+        self._ahead_s: float | None = None
+        self._is_shared = journal.find_file(config.database) is None  # several machines, whose clocks differ
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch until told to stop."""
+        while not self._clock.wait(_WATCH_S, stop):
+            if not self._holder.is_held():
+                # Another worker may have taken over what runs here. A step that still sends does so under the same UIDs.
+                log(NameLost(RoleName.WORKER))
+                os._exit(1)
+            _in_turn(self._look)
+
+    def _look(self) -> None:
+        self._look_at_clock()
+        self._release_due()
+        self._take_up_dropped()
+        self._take_over()
+        self._break_off()
+
+    def _look_at_clock(self) -> None:
+        ahead_s = self._clock.now() - self._clock.monotonic()
+        if self._ahead_s is not None and abs(ahead_s - self._ahead_s) < _CLOCK_SET_S:
+            return
+        if self._is_shared:
+            set_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
+        else:
+            with self._engine.begin() as connection:
+                set_s = journal.follow_clock(connection, self._clock)  # also by what it was set while no worker was there
+        self._ahead_s = ahead_s
+        if abs(set_s) >= _CLOCK_SET_S:
+            log(ClockSet(set_s))
+
+    def _release_due(self) -> None:
+        if self._is_shared:
+            with self._engine.begin() as connection:
+                journal.release_due(connection)
+
+    def _take_up_dropped(self) -> None:
+        dropped = self._runner.take_up_dropped()
+        if dropped:
+            log(ForgottenTakenUp(dropped))
+
+    def _take_over(self) -> None:
+        with self._engine.begin() as connection:
+            others = journal.find_executors(connection) - {self._holder.name}
+        for name in sorted(others):
+            start = self._clock.monotonic()
+            with self._engine.begin() as connection, journal.if_dead(connection, self._config.data, name) as is_dead:
+                if is_dead:
+                    self._runner.take_over(name)
+                    log(WorkerTakenOver(self._clock.monotonic() - start))
+
+    def _break_off(self) -> None:
+        with self._engine.begin() as connection:
+            receivers = journal.find_feeders(connection)
+        for name in sorted(receivers):
+            with self._engine.begin() as connection, journal.if_dead(connection, self._config.data, name) as is_dead:
+                if is_dead:
+                    journal.break_off(connection, name, journal.now(connection, self._clock))
+                    log(ReceiverLost())
+
+
+def _in_turn(task: Callable[[], object]) -> None:
+    """The outermost handler of what the worker does by itself: what fails now is tried again in its next turn."""
     try:
-        taken_up = node.take_up_forgotten()
-    except Exception as error:  # noqa: BLE001  the outermost handler
+        task()
+    except Exception as error:  # noqa: BLE001
         log_broken(RoleName.WORKER, error)
-    else:
+
+
+def _tidy(retention: Retention, node: Node, clock: Clock, stop: threading.Event) -> None:
+    """A thread of its own: a turn that has much to remove takes minutes, and the sweep must not wait for it."""
+    while not clock.wait(_SWEEP_S, stop):
+        _in_turn(retention.take_turn)
+        _in_turn(node.images.tidy)
+        give_back_memory()
+
+
+def _sweep(node: Node) -> None:
+    """Take up what was forgotten."""
+
+    def sweep() -> None:
+        taken_up = node.take_up_forgotten()
         if taken_up:
             log(ForgottenTakenUp(jobs=taken_up))
+
+    _in_turn(sweep)
 
 
 def _find_out_of_service(packages: Sequence[Package], device: infer.Device, config: Config, clock: Clock) -> dict[str, OutOfService]:
@@ -91,11 +199,23 @@ def _work(job: journal.StudyJob, step: journal.Step, node: Node, stop: threading
     try:
         pipeline.run(job, node, step)
     except Exception as error:
-        is_for_later = isinstance(error, NodeError) and error.again is Again.LATER
-        if stop.is_set() or is_for_later:
+        if stop.is_set() or _may_work_later(error):
             raise
-        log_broken(RoleName.WORKER, error)
-        node.close_study(job, type(error))
+        node.fail_study(job, error)
+
+
+# A disk that is full, broken for now, read-only or away; too little memory; too many open files.
+_FOR_NOW = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+def _may_work_later(error: Exception) -> bool:
+    match error:
+        case NodeError():
+            return error.again is Again.LATER
+        case OSError():
+            return error.errno in _FOR_NOW
+        case _:
+            return journal.is_unavailable(error)
 
 
 def _guarded(run: Callable[[Job], None]) -> Callable[[Job], None]:
@@ -107,3 +227,21 @@ def _guarded(run: Callable[[Job], None]) -> Callable[[Job], None]:
             raise
 
     return guarded
+
+
+def _recorded(run: Callable[[Job], None], record: Callable[[Job, Exception], None], stop: threading.Event) -> Callable[[Job], None]:
+    """The outermost handler of a delivery or proof: what nobody expected is recorded against its objects, which bounds its tries.
+
+    What may work later is left to the engine and the sweep. So is whatever happens while the node stops.
+    """
+
+    def handle(job: Job) -> None:
+        try:
+            run(job)
+        except Exception as error:
+            log_broken(RoleName.WORKER, error)
+            if stop.is_set() or _may_work_later(error):
+                raise
+            record(job, error)
+
+    return handle

@@ -3,7 +3,7 @@
 from .file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .identity import Identity, is_uid, parse_identity
 from .part10 import read_headers
-from .spool import Incoming, Spool
+from .spool import Incoming, Spool, open_spool
 from .usable import IMAGE_CLASSES, TRANSFER_SYNTAXES
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Incoming",
     "Spool",
     "is_uid",
+    "open_spool",
     "parse_identity",
     "read_headers",
 ]

@@ -8,6 +8,7 @@ from .header import Header, keyword_of, vr_of
 # Groups that describe how an image was made. Of group 0010, only what a model may depend on.
 _GROUPS = (0x0008, 0x0018, 0x0020, 0x0028, 0x0054)
 _OF_THE_PATIENT = ("PatientAge", "PatientSex", "PatientSize", "PatientWeight")
+_OF_THE_REQUEST = ("RequestedProcedurePriority",)  # of group 0040: how urgent it is
 
 # Text and numbers. Not person names, free text of many lines, or UIDs but two that say of what kind an image is.
 _VRS = frozenset(("AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "TM", "UL", "US", "US or SS"))
@@ -45,6 +46,6 @@ def read_attributes(header: Header, encodings: tuple[str, ...]) -> tuple[tuple[s
 
 
 def _is_wanted(tag: int, keyword: str, vr: str) -> bool:
-    if keyword in _OF_THE_PATIENT or keyword in _UIDS:
+    if keyword in _OF_THE_PATIENT or keyword in _OF_THE_REQUEST or keyword in _UIDS:
         return True
     return tag >> 16 in _GROUPS and keyword != "" and keyword not in _LEFT_OUT and vr in _VRS

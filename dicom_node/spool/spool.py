@@ -1,17 +1,18 @@
-"""The bytes of all instances on disk: put, open, list, remove."""
+"""The bytes of all instances: put, open, list, remove; in a folder, or in a bucket of an object store."""
 
 import hashlib
 import io
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dicom_node.errors import UnacceptableInstance
+from dicom_node.config import Config
+from dicom_node.errors import SpoolFailed, UnacceptableInstance
+from dicom_node.place import Folder, Place, folder, map_ahead, open_place
 from dicom_node.values import AETitle, InstanceRef, Receipt, derive_digest
 
-from . import folder
 from .file_meta import FileMeta, encode_file_meta, parse_file_meta
 from .identity import Identity, read_identity
 
@@ -19,18 +20,14 @@ _BLOCK_BYTES = 1 << 20
 
 
 class Spool:
-    """A folder with one Part 10 file per instance; the data set's bytes stand in it exactly as they came.
+    """One Part 10 file per instance; the data set's bytes stand in it exactly as they came.
 
     A file is named by a digest of its UIDs and transfer syntax and by the digest of its bytes, so that putting the same
     instance twice is one file, other bytes under the same UID are another, and no name holds a value of the patient.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    @property
-    def root(self) -> Path:
-        return self._root
+    def __init__(self, place: Path | Place) -> None:
+        self._place: Place = Folder(place) if isinstance(place, Path) else place
 
     def put(
         self,
@@ -72,18 +69,28 @@ class Spool:
             called=called,
             source=source,
         )
-        return Incoming(self._root, FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling, called, len(meta)), meta)
+        return Incoming(self._place, FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling, called, len(meta)), meta)
 
     def open(self, instance: InstanceRef) -> BinaryIO:
         """The instance's file for reading, at the start of its data set. Raises SpoolFailed."""
-        with folder.disk_errors():
-            file = open(self.path(instance), "rb")  # noqa: SIM115  (the caller closes it)
+        with disk_errors():
+            file = self._place.open(instance.file)
             file.seek(instance.offset)
             return file
 
+    def has(self, instance: InstanceRef) -> bool:
+        """Whether the instance's file is there. Raises SpoolError."""
+        with disk_errors():
+            return self._place.has(instance.file)
+
+    def local_root(self, instances: Sequence[InstanceRef]) -> Path:
+        """The folder under which the instances' files lie on this machine, where they are to be read now. Raises SpoolError."""
+        with disk_errors():
+            return self._place.local([(instance.file, instance.offset + instance.length) for instance in instances])
+
     def path(self, instance: InstanceRef) -> Path:
-        """Where the instance's Part 10 file lies."""
-        return self._root / instance.file
+        """Where the instance's Part 10 file lies on this machine. Raises SpoolError."""
+        return self.local_root((instance,)) / instance.file
 
     def list(self) -> Iterator[Receipt]:
         """The receipts of all instances, read back from the files alone, so that an empty journal can be filled again.
@@ -91,49 +98,71 @@ class Spool:
         Files that are none of ours, and those whose identity cannot be read, are passed over: they were never acknowledged.
         `association` is empty, since none feeds them any more.
         """
-        # In the order of arrival: of two instances with one UID the first is the one that counts, also after the journal is lost.
-        for path in sorted(self._root.glob("*/*.dcm"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
-            with folder.disk_errors(), open(path, "rb") as file:
+        with disk_errors():
+            for receipt in map_ahead(self._read_receipt, self._place.list(), self._place.readers):
+                if receipt is not None:
+                    yield receipt
+
+    def _read_receipt(self, entry: tuple[str, int]) -> Receipt | None:
+        name, size = entry
+        try:
+            with self._place.open(name, size) as file:
                 meta = parse_file_meta(file)
                 if meta is None:
-                    continue
-                length = os.fstat(file.fileno()).st_size - meta.offset
-                try:
-                    identity = read_identity(file, meta.offset, length, meta.transfer_syntax_uid)
-                except UnacceptableInstance:
-                    continue
-            yield _receipt(meta, identity, _reference(meta, path.stem.rpartition("-")[2], length))
+                    return None
+                identity = read_identity(file, meta.offset, size - meta.offset, meta.transfer_syntax_uid)
+        except (UnacceptableInstance, FileNotFoundError):  # the latter: removed by a rule since it was listed
+            return None
+        return _receipt(meta, identity, _reference(meta, Path(name).stem.rpartition("-")[2], size - meta.offset))
+
+    def has_any(self) -> bool:
+        """Whether there is an instance at all."""
+        with disk_errors():
+            return self._place.has_any()
+
+    def misses_any(self, instances: Sequence[InstanceRef]) -> bool:
+        """Whether the file of an instance is gone though the place is there where they lie: a disk that is away misses none."""
+        with disk_errors():
+            return self._place.is_there() and not all(self._place.has(instance.file) for instance in instances)
 
     def remove(self, instance: InstanceRef) -> None:
         """Remove the instance's file; one that is gone already is no error. Raises SpoolFailed."""
-        path = self.path(instance)
-        with folder.disk_errors():
-            path.unlink(missing_ok=True)
-            if path.parent.is_dir():
-                folder.flush_folder(path.parent)
+        self.remove_file(instance.file)
+
+    def remove_file(self, file: str) -> None:
+        """Remove a file by its name in the spool, as the journal has it. Raises SpoolFailed."""
+        with disk_errors():
+            self._place.remove(file)
 
     def remove_leftovers(self) -> int:
         """Remove what a crash left half written; gives the number of files. Raises SpoolFailed."""
-        with folder.disk_errors():
-            folder.make_folder(self._root)
-            return folder.remove_leftovers(self._root)
+        with disk_errors():
+            return self._place.remove_leftovers()
 
     def used_percent(self) -> float:
-        """How full the spool's disk is for us, in percent. Raises SpoolFailed."""
-        with folder.disk_errors():
-            usage = shutil.disk_usage(self._root)
-        return 100.0 * usage.used / max(usage.used + usage.free, 1)  # as df counts: without what is reserved for root
+        """How full the disk is for us that images arrive on, in percent. Raises SpoolFailed."""
+        with disk_errors():
+            return self._place.used_percent()
+
+    def tidy(self) -> None:
+        """Remove what is here only to be at hand, and was not for long. Raises SpoolFailed."""
+        with disk_errors():
+            self._place.tidy()
 
 
 class Incoming:
-    """One instance on its way to the disk: `write` as bytes arrive, then `keep` or `drop`. Used by one thread at a time."""
+    """One instance on its way to the disk: `write` as bytes arrive, then `keep` or `drop`. Used by one thread at a time.
 
-    def __init__(self, root: Path, meta: FileMeta, head: bytes) -> None:
-        self._root, self._meta = root, meta
+    `was_there` says after `keep` whether its file had been there before.
+    """
+
+    def __init__(self, place: Place, meta: FileMeta, head: bytes) -> None:
+        self._place, self._meta = place, meta
         self._digest = hashlib.sha256()
         self._length = 0
-        with folder.disk_errors():
-            self._part, self._file = folder.create_part(root / _shard(meta), _stem(meta))
+        self.was_there = False
+        with disk_errors():
+            self._part, self._file = place.begin(f"{_shard(meta)}/{_stem(meta)}")
         self._is_open = True
         self._write(head)
 
@@ -145,7 +174,7 @@ class Incoming:
 
     def read_identity(self) -> Identity:
         """The UIDs in the data set as far as it has arrived. Raises UnacceptableInstance, SpoolFailed."""
-        with folder.disk_errors():
+        with disk_errors():
             self._file.flush()
             identity = read_identity(self._file, self._meta.offset, self._length, self._meta.transfer_syntax_uid)
             self._file.seek(0, os.SEEK_END)
@@ -154,14 +183,9 @@ class Incoming:
     def keep(self) -> InstanceRef:
         """Make the instance durable under its name; returns when it would survive a power cut. Raises SpoolFailed."""
         instance = _reference(self._meta, self._digest.hexdigest(), self._length)
-        target = self._root / instance.file
         try:
-            with folder.disk_errors():
-                if target.exists() and target.stat().st_size == self._meta.offset + self._length:
-                    folder.drop(self._part, self._file)  # the same bytes are there; the first file says who sent them first
-                    folder.flush_folder(target.parent)  # whoever put it may not have come so far yet
-                else:
-                    folder.keep(self._part, self._file, target)
+            with disk_errors():
+                self.was_there = self._place.keep(self._part, self._file, instance.file, instance.offset + instance.length)
                 self._is_open = False
         finally:
             self.drop()
@@ -172,12 +196,26 @@ class Incoming:
         if not self._is_open:
             return
         self._is_open = False
-        with folder.disk_errors():
+        with disk_errors():
             folder.drop(self._part, self._file)
 
     def _write(self, content: bytes | memoryview) -> None:
-        with folder.disk_errors():
+        with disk_errors():
             self._file.write(content)
+
+
+def open_spool(config: Config) -> Spool:
+    """The spool of a configuration."""
+    return Spool(open_place(config, "spool"))
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """What the operating system refuses becomes SpoolFailed with its error number."""
+    try:
+        yield
+    except OSError as cause:
+        raise SpoolFailed(cause.errno or 0) from cause
 
 
 def _shard(meta: FileMeta) -> str:

@@ -1,9 +1,10 @@
 """The vocabulary of the node: frozen values, no behaviour that reaches outside."""
 
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
+from .holding import CommitmentReport, Held, Holding, TakenReport, held_of
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
-from .keys import AETitle, Key, PackageName, PeerName, derive_digest, derive_key, derive_uid
-from .objects import DeliveryState, DicomObject, ReportRef, Role
+from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest, derive_key, derive_uid
+from .objects import DeliveryState, DicomObject, Priority, Proof, ReportRef, Role, StorePriority
 from .reasons import Reason
 from .result import (
     Analysed,
@@ -30,8 +31,12 @@ __all__ = [
     "Answer",
     "AssembledSeries",
     "CodedConcept",
+    "CommitmentReport",
     "CompletenessRule",
     "DeliveryState",
+    "Priority",
+    "Proof",
+    "StorePriority",
     "DicomObject",
     "FailedCondition",
     "Finding",
@@ -39,6 +44,8 @@ __all__ = [
     "FrameHeaders",
     "FrameRef",
     "Geometry",
+    "Held",
+    "Holding",
     "InstanceHeaders",
     "InstanceRef",
     "Key",
@@ -49,6 +56,7 @@ __all__ = [
     "PackageName",
     "PackageRef",
     "PeerName",
+    "SourceLine",
     "Reason",
     "Receipt",
     "Refused",
@@ -60,8 +68,10 @@ __all__ = [
     "SeriesHeaders",
     "Stage",
     "StoredSeries",
+    "TakenReport",
     "Volume",
     "derive_digest",
     "derive_key",
     "derive_uid",
+    "held_of",
 ]

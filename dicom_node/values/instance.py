@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .keys import AETitle
+from .objects import StorePriority
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Receipt:
     calling: AETitle
     called: AETitle
     association: str
+    store_priority: StorePriority = StorePriority.MEDIUM
+    was_there: bool = False  # its file had come before, and is perhaps about to be removed
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,13 @@ class PackageName:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A file of the program and a line in it, as `node.py:12`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AETitle:
     """An application entity title without its outer spaces: 1 to 16 printable ASCII characters, no backslash (PS3.5 6.2)."""
 

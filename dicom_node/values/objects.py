@@ -1,7 +1,7 @@
 """DICOM objects that the node made, and their way to a destination."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Role(StrEnum):
@@ -37,6 +37,42 @@ class DeliveryState(StrEnum):
     """Where one object stands on its way to one destination."""
 
     QUEUED = "queued"
-    SENT = "sent"  # acknowledged with 0x0000 or a warning
-    REFUSED = "refused"  # a status that says: never
-    GIVEN_UP = "given-up"  # tried as often as configured
+    SENT = "sent"  # acknowledged with 0x0000 or a warning; final where the destination is not asked for a proof
+    CONFIRMED = "confirmed"  # committed by the destination, or found there
+    REFUSED = "refused"  # a status, or a reason in the commitment, that says: never
+    GIVEN_UP = "given-up"  # tried as often as configured, or cancelled by a person
+
+
+class Proof(StrEnum):
+    """How a destination shows that it holds what it acknowledged."""
+
+    COMMITMENT = "commitment"  # storage commitment (PS3.4 annex J)
+    FIND = "find"  # C-FIND at IMAGE level
+    NONE = "none"  # it is not asked: the acknowledgement is all there is
+    MISSING = "missing"  # it was asked as often as configured and did not say: a person has to look
+
+
+class Priority(IntEnum):
+    """Whose jobs go first: the lower number."""
+
+    STAT = 10
+    ROUTINE = 20
+    RESEARCH = 30
+
+
+class StorePriority(StrEnum):
+    """Priority of a C-STORE request (0000,0700), PS3.7 9.3.1.1."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @staticmethod
+    def of(number: int | None) -> "StorePriority":
+        """The priority of the command's number; medium where it is absent or none of the three."""
+        return {1: StorePriority.HIGH, 2: StorePriority.LOW}.get(number or 0, StorePriority.MEDIUM)
+
+    def more_urgent(self, other: "StorePriority") -> "StorePriority":
+        """The more urgent of two."""
+        order = tuple(StorePriority)
+        return min(self, other, key=order.index)

@@ -1,0 +1,73 @@
+"""What is kept beside results, so that a journal can be made again from the disk alone."""
+
+from dataclasses import dataclass
+
+from .objects import Role
+from .result import Analysed, Result
+from .selection import Accepted
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """The row of a result: which one it is, of what, and under which name its value is kept. `findings` None: not analysed."""
+
+    key: str
+    study_instance_uid: str
+    series_instance_uid: str
+    volume: int
+    package: str
+    version: str
+    predecessor: str | None
+    findings: int | None
+    kept: str
+    made_at: float
+
+    @staticmethod
+    def of(choice: Accepted, result: Result, kept: str, made_at: float) -> "ResultRecord":
+        """The record of what a choice led to."""
+        return ResultRecord(
+            key=result.key,
+            study_instance_uid=result.study_instance_uid,
+            series_instance_uid=result.series_instance_uid,
+            volume=choice.volume,
+            package=choice.package,
+            version="" if result.package is None else result.package.version,
+            predecessor=result.predecessor_key if isinstance(result, Analysed) else None,
+            findings=len(result.findings) if isinstance(result, Analysed) else None,
+            kept=kept,
+            made_at=made_at,
+        )
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What it is about; a later record of the same takes its place."""
+        return ("result", self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class SentObject:
+    """One object of a delivery; `number` is its place in the order, `file` the name under which its bytes are kept."""
+
+    number: int
+    role: Role
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """What of a result was made for a destination."""
+
+    result_key: str
+    destination: str
+    objects: tuple[SentObject, ...]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What it is about; a later record of the same takes its place."""
+        return ("delivery", self.result_key, self.destination)
+
+
+Record = ResultRecord | DeliveryRecord
