@@ -3,7 +3,7 @@
 # Both set themselves up in .venv from the pinned and hashed lock files; nothing else on the machine is touched, except that
 # `make test`, where it runs as root on Debian, installs the peers that the tests talk to (tests/peers/install).
 
-.PHONY: demo test lint setup peers lock
+.PHONY: demo test faults faults-short faults-selftest scale soak lint setup peers lock
 .DEFAULT_GOAL := test
 .SILENT:
 MAKEFLAGS += --no-print-directory
@@ -16,8 +16,26 @@ demo: $(READY)
 	$(PYTHON) -m tests.demo $(if $(STUDY),--study "$(STUDY)")
 
 # Two processes, as the machines of CI have two cores; a file's tests stay together, since they share what they started.
+# The short fault matrix comes after them, alone: what it waits for is counted in seconds.
 test: $(READY) peers lint
 	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m tests.faults --short
+
+# The fault matrix (docs/faults.md): everything is killed, cut, filled and damaged at every stage. The short one takes under five minutes.
+faults faults-short: $(READY) peers
+	$(PYTHON) -m tests.faults $(if $(findstring short,$@),--short)
+
+# Ten million instances in the journal (docs/capacity.md): does everything cost what it did? (DATABASE=postgresql; some 10 GiB of disk)
+scale: $(READY) peers
+	$(PYTHON) -m tests.scale simulate --database $(or $(DATABASE),sqlite)
+
+# Twenty minutes at the full rate of this machine (docs/soak.md): is everything that the node holds flat? (DATABASE=postgresql)
+soak: $(READY) peers
+	$(PYTHON) -m tests.soak $(if $(DATABASE),--$(DATABASE))
+
+# Can the matrix fail? Breaks durability on purpose in a copy, one way at a time.
+faults-selftest: $(READY) peers
+	$(PYTHON) -m tests.faults.selftest
 
 lint: $(READY)
 	$(PYTHON) -m ruff check --quiet .
@@ -46,5 +64,5 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet pyproject.toml --universal --gen
 lock:
 	python3 -m venv .venv-lock
 	.venv-lock/bin/pip install -qq --disable-pip-version-check $(UV)
-	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra test --output-file tests/requirements.lock
+	$(COMPILE) --extra s3 --constraint tests/requirements.lock --output-file requirements.lock  # what is tested is what runs

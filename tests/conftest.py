@@ -7,19 +7,46 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.archive import Archive
+from tests.peers.bucket import ImitatedS3, start_imitated_s3
 from tests.peers.node import NodeProcess, write_node
 from tests.peers.orthanc import Orthanc, start_orthanc
+from tests.peers.postgres import Postgres, start_postgres
 from tests.peers.tools import find_free_port, need_program
+from tests.place.opening import opening
 from tests.places import SHARED
+
+__all__ = ["opening"]  # a fixture
 
 # Debian's DCMTK waits 40 ms for each message on loopback without it.
 os.environ.setdefault("TCP_NODELAY", "1")
 
 
 @pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[Archive]:
+    """An empty archive that does what it is told."""
+    with Archive(tmp_path / "archive") as running:
+        yield running
+
+
+@pytest.fixture
 def orthanc() -> Iterator[Orthanc]:
     """An empty Orthanc with DICOMweb."""
     with start_orthanc() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; each test makes a database of its own: `postgres.create()` gives its URL."""
+    with start_postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def imitated_s3() -> Iterator[ImitatedS3]:
+    """An imitation of S3; each test makes a bucket of its own: `imitated_s3.create()` gives its address."""
+    with start_imitated_s3() as running:
         yield running
 
 

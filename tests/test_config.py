@@ -1,6 +1,8 @@
 """Configuration: the examples are right and complete, and a wrong file is told everything that is wrong with it at once."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pydantic import BaseModel
 from dicom_node.config import Config, NodeFile, Peer, PeersFile, load_config
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
+from dicom_node.values import Proof
 from tests.peers.node import write_node
 from tests.places import REPOSITORY
 
@@ -180,6 +183,12 @@ def test_results_for_names_peers_that_are_there(tmp_path: Path) -> None:
     assert (problem.key, problem.value) == ("peers.pacs.results_for", "scaner")
 
 
+@pytest.mark.parametrize("proof", ["", 'proof = "find"\n', 'proof = "none"\n'])
+def test_further_titles_are_for_who_reports_commitments(tmp_path: Path, proof: str) -> None:
+    (problem,) = problems_of(write_files(tmp_path, GOOD_NODE, GOOD_PEERS + proof + 'commits_as = ["PACS_SC"]\n'))
+    assert problem.key == "peers.pacs.proof"
+
+
 def test_a_model_folder_without_a_package_is_told(tmp_path: Path) -> None:
     (problem,) = problems_of(write_files(tmp_path, GOOD_NODE.replace('["package"]', '["package", "no-such-model"]'), GOOD_PEERS))
     assert (problem.key, problem.value) == ("models.1", "no-such-model")
@@ -214,3 +223,57 @@ def test_the_configuration_that_tests_write_is_read_as_it_was_meant(tmp_path: Pa
     assert (config.node.language, config.node.assemble.quiet_s, config.node.assemble.count_after_s) == ("fr", 0.25, 0.5)
     assert config.node.receiver.port == process.port
     assert config.data == process.data
+
+
+# -- what a peer has to show --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "proof"),
+    [
+        ('may = ["receive"]', Proof.NONE),
+        ('may = ["receive", "count"]', Proof.FIND),
+        ('may = ["receive", "count"]\nproof = "none"', Proof.NONE),
+        ('may = ["receive"]\nproof = "find"', Proof.FIND),
+        ('may = ["receive"]\nproof = "commitment"\ncommits_as = [" PACS_SC "]', Proof.COMMITMENT),
+    ],
+)
+def test_what_a_peer_is_asked_for_as_proof(tmp_path: Path, keys: str, proof: Proof) -> None:
+    (tmp_path / "peers.toml").write_text(f'[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n{keys}\n')
+    peer = parse_file(tmp_path / "peers.toml", PeersFile).peers["pacs"]
+    assert peer.proof_asked is proof
+    assert peer.commits_as in ((), ("PACS_SC",))
+
+
+# -- where images lie ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "bucket"),
+    [("", None), ('spool = ""', None), ('spool = "s3://images/node/one"', "s3://images/node/one"), ('spool = "s3://b.1-c"', "s3://b.1-c")],
+)
+def test_images_lie_in_the_data_folder_or_in_a_bucket(tmp_path: Path, line: str, bucket: str | None) -> None:
+    config = load_config(write_files(tmp_path, GOOD_NODE + line, GOOD_PEERS))
+    assert config.bucket == bucket
+    assert config.spool == tmp_path / "data" / "spool"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["/mnt/spool", "s3://", "s3://ab", "s3://Images", "s3://images//node", "s3://images/a b", "https://store/images"]
+)
+def test_what_is_no_address_of_a_bucket_is_told(tmp_path: Path, wrong: str) -> None:
+    (problem,) = problems_of(write_files(tmp_path, f'{GOOD_NODE}spool = "{wrong}"\n', GOOD_PEERS))
+    assert (problem.file.name, problem.key, problem.value) == ("node.toml", "spool", wrong)
+    assert "s3://bucket/prefix" in problem.allowed
+
+
+def test_a_bucket_without_its_client_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    (problem,) = problems_of(write_files(tmp_path, f'{GOOD_NODE}spool = "s3://images"\n', GOOD_PEERS))
+    assert (problem.key, problem.value) == ("spool", "s3://images")
+    assert 'pip install "dicom-node[s3]"' in problem.allowed
+
+
+def test_everything_can_be_imported_without_the_client_library() -> None:
+    script = "import sys; sys.modules['obstore'] = None; import dicom_node.cli, dicom_node.roles.serve, dicom_node.roles.worker"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -100,7 +100,10 @@ def test_signals_reach_the_node_and_its_commands_exist() -> None:
 def test_no_secret_is_built_in() -> None:
     for path in (*DOCKER.iterdir(), *(REPOSITORY / "config").iterdir()):
         for line in path.read_text(encoding="utf-8").splitlines():
-            if not line.lstrip().startswith(("#", "//", "--")):
+            # A reference to where it comes from is none.
+            named = re.sub(r"\$\{\w+:\?[^}]*\}|POSTGRES_PASSWORD: $|secretKeyRef", "", line).removesuffix("POSTGRES_PASSWORD: ")
+            if not named.lstrip().startswith(("#", "//", "--")):
+                line = named
                 assert not re.search(r"passw(or)?d|secret|token|RegisteredUsers", line, flags=re.IGNORECASE), f"{path.name}: {line}"
 
 
@@ -225,3 +228,63 @@ def adapted_settings(node_port: int) -> dict[str, Any]:
         ("DicomAlwaysAllowFind", "DicomAlwaysAllowGet", "DicomAlwaysAllowMove"), False
     )  # Orthanc's defaults, not the tests'
     return {**kept, "LuaScripts": [str(DOCKER / "forward.lua")], "StableAge": 1}
+
+
+# -- several machines --------------------------------------------------------------------------------------------------------
+
+
+def several() -> Any:
+    return yaml.safe_load((DOCKER / "compose.several.yaml").read_text(encoding="utf-8"))
+
+
+def manifests() -> list[Any]:
+    return list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text(encoding="utf-8")))
+
+
+def pods() -> dict[str, Any]:
+    """The templates of what runs, by name."""
+    return {one["metadata"]["name"]: one["spec"]["template"] for one in manifests() if "template" in one["spec"]}
+
+
+def test_every_command_of_the_several_machines_exists() -> None:
+    commands = [service["command"] for service in several()["services"].values() if "command" in service]
+    commands += [container["args"] for pod in pods().values() for container in pod["spec"]["containers"]]
+    assert len(commands) == 8
+    for command in commands:
+        known = subprocess.run([sys.executable, "-m", "dicom_node", command[0], "--help"], capture_output=True, text=True, timeout=60)
+        assert known.returncode == 0, known.stderr
+        assert all(option in known.stdout for option in command if option.startswith("--")), command
+
+
+def test_the_several_machines_share_a_database_a_folder_and_nothing_else() -> None:
+    services = several()["services"]
+    nodes = [service for service in services.values() if service.get("image") == "dicom-node"]
+    assert len(nodes) == 5
+    assert all(set(service["environment"]) == {"DICOM_NODE_DATABASE"} for service in nodes)
+    assert all("node-data:/data" in service["volumes"] for service in nodes)
+    assert services["database"]["image"].count(":") == services["balancer"]["image"].count(":") == 1
+    (mounted,) = services["balancer"]["volumes"]
+    balancer = (DOCKER / mounted.split(":")[0]).read_text(encoding="utf-8")
+    behind = re.findall(r"server (\S+) (\S+):(\d+)", balancer)
+    assert [(name, port) for name, _, port in behind] == [("receiver-1", "11112"), ("receiver-2", "11112")]
+    assert all(host in services for _, host, _ in behind)
+
+
+def test_the_manifests_hold_together() -> None:
+    kinds = Counter(one["kind"] for one in manifests())
+    assert kinds == {"PersistentVolumeClaim": 1, "Job": 1, "Deployment": 2, "Service": 1, "PodDisruptionBudget": 1}
+    labels = [pod["metadata"]["labels"] for pod in pods().values()]
+    for one in manifests():
+        selector = one["spec"].get("selector")
+        if selector is not None:
+            wanted = selector.get("matchLabels", selector)
+            assert any(wanted.items() <= having.items() for having in labels), one["metadata"]["name"]
+    for name, pod in pods().items():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"], name
+        volumes = {volume["name"] for volume in spec["volumes"]}
+        for container in spec["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert [variable["name"] for variable in container["env"]] == ["DICOM_NODE_DATABASE"]
+            assert re.fullmatch(r"dicom-node:\d+\.\d+\.\d+", container["image"])

@@ -24,15 +24,15 @@ INFER_PROCESS = {"__init__", "child", "device", "request", "sessions"}
 READS_PIXELS = {"assemble/voxels.py"}
 
 # The outermost handlers: they record what nobody expected, answer or close the job, and go on. One per process and per association;
-# in `receive` the association has four callbacks of pynetdicom's (a request, a fragment, an object, a refusal), each of which must
-# answer.
+# in `receive` the association has five callbacks of pynetdicom's (a request, a fragment, an object, a report, a refusal), each of
+# which must answer.
 OUTERMOST = {
     "cli.py": 1,
-    "roles/worker.py": 2,
+    "roles/worker.py": 3,
     "infer/child.py": 1,
     "journal/instances.py": 1,
     "receive/storage.py": 1,
-    "receive/server.py": 3,
+    "receive/server.py": 4,
 }
 
 

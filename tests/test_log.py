@@ -35,7 +35,7 @@ def is_allowed(hint: Any) -> bool:
     """Keys, configured names, checked titles, numbers, closed choices, and classes: nothing that a sender could fill."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return all(is_allowed(part) for part in typing.get_args(hint))
-    names = {values.Key, values.PeerName, values.PackageName, values.AETitle}
+    names = {values.Key, values.PeerName, values.PackageName, values.AETitle, values.SourceLine}
     if hint in {*names, int, float, bool, type, type(None)} or typing.get_origin(hint) is type:
         return True
     return isinstance(hint, type) and issubclass(hint, enum.Enum)

@@ -1,12 +1,16 @@
-"""Small objects to deliver: a segmentation and a report by their SOP classes, with little in them."""
+"""Small objects to deliver: a segmentation and a report by their SOP classes, with little in them. And peers with one service."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pynetdicom import AE, evt
 
 from dicom_node.config import DeliverSection, Peer
+from dicom_node.deliver import Acknowledged
 from tests.make.series import make_series, write_dataset
 
 LIMITS = DeliverSection(connect_timeout_s=5.0, response_timeout_s=5.0)
@@ -34,3 +38,28 @@ def _whole(dataset: Dataset) -> Dataset:
 
 def peer_at(port: int, ae_title: str = "PACS") -> Peer:
     return Peer(ae_title=ae_title, host="127.0.0.1", port=port, may=("receive", "count"))
+
+
+def acknowledged(files: Sequence[Path]) -> list[Acknowledged]:
+    """The names of the objects in files."""
+    headers = [dcmread(file, stop_before_pixels=True) for file in files]
+    return [
+        Acknowledged(str(one.SOPClassUID), str(one.SOPInstanceUID), str(one.SeriesInstanceUID), str(one.StudyInstanceUID))
+        for one in headers
+    ]
+
+
+class Listener:
+    """A peer with one service and one handler."""
+
+    def __init__(self, sop_class: str, *handlers: tuple[evt.EventType, Callable[..., object]]) -> None:
+        self._entity = AE(ae_title="PACS")
+        self._entity.add_supported_context(sop_class)
+        self._handlers = list(handlers)
+
+    def __enter__(self) -> int:
+        server = self._entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=self._handlers)
+        return int(server.socket.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._entity.shutdown()

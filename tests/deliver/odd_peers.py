@@ -6,6 +6,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
+
 from tests.peers.tools import find_free_port
 
 
@@ -30,6 +34,35 @@ def full_peer() -> Iterator[int]:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def talkative_peer(answer: Callable[[C_STORE, Callable[..., None]], int]) -> Iterator[int]:
+    """The port of a peer that says more than it is asked.
+
+    `answer` gives the status of the answer to a C-STORE, and may call `say(status, message_id=..., sop_instance_uid=...)` before: an
+    answer to that request where nothing else is given.
+    """
+
+    def store(event: evt.Event) -> int:
+        def say(status: int, *, message_id: int | None = None, sop_instance_uid: str | None = None) -> None:
+            said = C_STORE()
+            said.MessageIDBeingRespondedTo = event.request.MessageID if message_id is None else message_id
+            said.AffectedSOPClassUID = event.request.AffectedSOPClassUID
+            said.AffectedSOPInstanceUID = sop_instance_uid or event.request.AffectedSOPInstanceUID
+            said.Status = status
+            event.assoc.dimse.send_msg(said, event.context.context_id)
+
+        return answer(event.request, say)
+
+    entity = AE(ae_title="PACS")
+    for sop_class in (SegmentationStorage, Comprehensive3DSRStorage):
+        entity.add_supported_context(sop_class)
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        yield int(server.socket.getsockname()[1])
+    finally:
+        entity.shutdown()
 
 
 @contextlib.contextmanager

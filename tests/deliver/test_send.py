@@ -1,19 +1,21 @@
 """Delivered means acknowledged: what the node says of each object is what the peer holds."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ImplicitVRLittleEndian, SegmentationStorage
+from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_node.config import DeliverSection
 from dicom_node.deliver import Outcome, Sent, send
-from dicom_node.errors import Again, AssociationRejected, NoPresentationContext, PeerUnreachable
+from dicom_node.errors import Again, AssociationRejected, NoPresentationContext, PeerUnreachable, TitleUnknown
 from dicom_node.values import PeerName
 from tests.deliver.objects import LIMITS, peer_at, write_result
-from tests.deliver.odd_peers import deaf_peer, full_peer, relay
+from tests.deliver.odd_peers import deaf_peer, full_peer, relay, talkative_peer
 from tests.peers.archive import Archive, digest_of_data_set
 from tests.peers.tools import find_free_port
 
@@ -119,7 +121,16 @@ def test_case_d4_rubbish_in_the_reserved_titles_of_the_answer_does_no_harm(
         assert [one.outcome for one in _send(result, port)] == [Outcome.DONE] * 2
 
 
-@pytest.mark.parametrize("answer", [(1, 1, 3), (1, 1, 7), (2, 3, 2)])
+@pytest.mark.parametrize("reason", [3, 7])
+def test_a_peer_that_does_not_know_a_title_says_so(archive: Archive, result: tuple[Path, Path], reason: int) -> None:
+    archive.answers.reject = (1, 1, reason)
+    with pytest.raises(TitleUnknown) as caught:
+        _send(result, archive.port)
+    assert (caught.value.reason, caught.value.again) == (reason, Again.LATER)
+    assert archive.record == []
+
+
+@pytest.mark.parametrize("answer", [(1, 1, 1), (2, 1, 3), (2, 3, 2)])
 def test_a_rejection_is_told_with_its_three_numbers(archive: Archive, result: tuple[Path, Path], answer: tuple[int, int, int]) -> None:
     archive.answers.reject = answer
     with pytest.raises(AssociationRejected) as caught:
@@ -155,6 +166,47 @@ def test_a_peer_that_never_answers_a_store_is_left(archive: Archive, result: tup
     first, second = _send(result, archive.port, IMPATIENT)
     assert (first.outcome, first.status, first.error) == (Outcome.RETRY_LATER, None, PeerUnreachable(PACS))
     assert (second.outcome, second.error) == (Outcome.RETRY_LATER, None)
+
+
+STRAY = {
+    "the answer before, once more": {"message_id": 1},
+    "an answer to nothing": {"message_id": 99},
+    "an answer for another object": {"sop_instance_uid": "2.25.99"},
+}
+
+
+@pytest.mark.parametrize("stray", STRAY.values(), ids=STRAY)
+def test_an_answer_counts_for_the_request_that_it_names_alone(result: tuple[Path, Path], stray: dict[str, object]) -> None:
+    """A PACS that answers twice does not hold the second object for that."""
+
+    def answer(request: C_STORE, say: Callable[..., None]) -> int:
+        if request.MessageID == 1:
+            return 0x0000
+        say(0x0000, **stray)
+        return 0xA700
+
+    with talkative_peer(answer) as port:
+        first, second = _send(result, port)
+    assert (first.outcome, first.status) == (Outcome.DONE, 0x0000)
+    assert (second.outcome, second.status) == (Outcome.RETRY_LATER, 0xA700)
+
+
+def test_answers_that_do_not_count_do_not_prolong_the_wait(result: tuple[Path, Path]) -> None:
+    over = threading.Event()
+
+    def answer(request: C_STORE, say: Callable[..., None]) -> int:
+        while not over.wait(0.2):
+            say(0x0000, message_id=99)
+        return 0x0000
+
+    with talkative_peer(answer) as port:
+        start = monotonic()
+        first, second = _send(result, port, IMPATIENT)
+        took_s = monotonic() - start
+        over.set()
+    assert (first.outcome, first.status, first.error) == (Outcome.RETRY_LATER, None, PeerUnreachable(PACS))
+    assert (second.status, second.error) == (None, None)
+    assert took_s < 5
 
 
 def test_a_peer_that_stops_reading_is_left(archive: Archive, tmp_path: Path) -> None:

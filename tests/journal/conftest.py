@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from dicom_node import journal
+from dicom_node.journal.engine import status_table
 from dicom_node.values import AETitle, InstanceRef, Receipt
+from tests.peers.postgres import Postgres
 
 
 @dataclass
@@ -23,6 +25,9 @@ class HandClock:
 
     def monotonic(self) -> float:
         return self.time
+
+    def steady(self) -> tuple[str, float]:
+        return "boot", self.time
 
     def wait(self, seconds: float, stop: object = None) -> bool:
         self.waited.append(seconds)
@@ -42,17 +47,31 @@ class Book:
     def jobs(self, kind: str) -> list[str]:
         """The keys of all jobs of a kind that were ever started."""
         with self.engine.begin() as connection:
-            asked = sa.text("select workflow_uuid from workflow_status where name = :kind order by workflow_uuid")
-            return list(connection.execute(asked, {"kind": kind}).scalars())
+            table = status_table(connection)
+            asked = sa.select(table.c.workflow_uuid).where(table.c.name == kind).order_by(table.c.workflow_uuid)
+            return list(connection.execute(asked).scalars())
+
+    def now(self) -> float:
+        """The time of the journal's decisions: PostgreSQL has its own."""
+        with self.engine.begin() as connection:
+            return journal.now(connection, self.clock)
 
     def open_series(self, look: journal.Look) -> journal.OpenSeries | None:
         with self.engine.begin() as connection:
             return journal.read_open_series(connection, look)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'journal.sqlite'}"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create()
+
+
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[Book]:
-    url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
+def book(url: str) -> Iterator[Book]:
     journal.migrate(url)
     engine, clock = journal.open_engine(url), HandClock()
     client = journal.Client(engine, look_delay_s=5.0)

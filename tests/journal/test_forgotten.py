@@ -3,8 +3,10 @@
 import sqlalchemy as sa
 
 from dicom_node import journal
+from dicom_node.journal.engine import status_table
 from dicom_node.journal.forgotten import WORN_OUT
-from dicom_node.values import CompletenessRule, DeliveryState, Role
+from dicom_node.values import CompletenessRule, DeliveryState, Priority, Role
+from dicom_node.values.records import DeliveryRecord
 
 from .conftest import Book, receipt
 
@@ -44,8 +46,9 @@ def test_what_was_refused_is_sent_again_when_a_person_asks(book: Book) -> None:
     start_delivery(book)
     job = journal.DeliveryJob(KEY, "pacs", 0)
     with book.engine.begin() as connection:
-        journal.write_outcome(connection, job, 0, DeliveryState.REFUSED, 0xC000, None)
-        insert = "insert into node_results values (:key, '1.2', '1.2.3', 0, 'p', '1', null, 0, 1, 'k', 0)"
+        journal.write_outcome(connection, job, 0, DeliveryState.REFUSED, 0xC000, None, now=1.0)
+        columns = "key, study_instance_uid, series_instance_uid, volume, package, version, number, findings, kept, made_at"
+        insert = f"insert into node_results ({columns}) values (:key, '1.2', '1.2.3', 0, 'p', '1', 0, 1, 'k', 0)"
         connection.execute(sa.text(insert), {"key": KEY})
     with book.engine.begin() as connection:
         assert journal.find_waiting(connection, job) == ()
@@ -59,34 +62,33 @@ def complete_a_study(book: Book) -> None:
     with book.engine.begin() as connection:
         found = journal.read_open_series(connection, LOOK)
         assert found is not None
-        journal.close_series(connection, book.client, found, CompletenessRule.COUNT)
+        journal.close_series(connection, book.client, found, CompletenessRule.COUNT, Priority.ROUTINE)
     assert book.jobs("work") == ["study-1.2-1"]
 
 
 def start_delivery(book: Book) -> None:
     waiting = journal.Waiting(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", "2.25.2", "f.dcm")
     with book.engine.begin() as connection:
-        journal.start_delivery(connection, book.client, KEY, "pacs", (waiting,))
+        journal.start_delivery(connection, book.client, DeliveryRecord(KEY, "pacs", (waiting,)))
 
 
 def take_up(book: Book) -> int:
-    live = book.client.find_live()
     with book.engine.begin() as connection:
-        return journal.take_up_forgotten(connection, book.client, live, book.clock.now())
+        return journal.take_up_forgotten(connection, book.client, book.clock.now())
 
 
 def lose_jobs(book: Book) -> None:
     """As if each had failed as often as it is tried, and its record were gone."""
     with book.engine.begin() as connection:
-        connection.execute(sa.text("delete from workflow_input"))
-        connection.execute(sa.text("delete from workflow_status"))
+        connection.execute(status_table(connection).delete())
 
 
 def test_a_study_whose_job_was_open_each_time_the_worker_died_is_closed_as_failed(book: Book) -> None:
     """A poison job stops, is shown, and is not started again by itself."""
     complete_a_study(book)
     with book.engine.begin() as connection:
-        connection.execute(sa.text("update workflow_status set status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' where name = 'work'"))
+        table = status_table(connection)
+        connection.execute(table.update().where(table.c.name == "work").values(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED"))
     assert take_up(book) == 0
     with book.engine.begin() as connection:
         closed = connection.execute(sa.text("select closed, failure from node_studies")).one()

@@ -2,14 +2,18 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from dicom_node import journal
-from dicom_node.journal.tables import metadata
-from dicom_node.values import CompletenessRule
+from dicom_node.journal.tables import feeding, metadata, series
+from dicom_node.values import CompletenessRule, Priority
 from dicom_node.values.receipts import Known
+from tests.peers.waiting import wait_until
 
 from .conftest import Book, receipt
 
@@ -77,18 +81,93 @@ def test_an_association_feeds_until_it_ends_and_one_that_broke_off_leaves_the_ti
     book.receipts.commit(receipt(2, association="a:2"))
     book.clock.time = 1500.0
     book.receipts.association_ended("a:2", is_broken=True)
-    assert feeders(book) == (0, 1500.0)
+    assert feeders(book) == (0, pytest.approx(book.now(), abs=5.0))
     book.receipts.commit(receipt(3, association="a:3"))  # the sender has come back
     assert feeders(book) == (1, None)
 
 
+def test_what_comes_again_says_that_its_sender_is_at_work(book: Book) -> None:
+    """After a break most senders begin with the first image again: nothing of it is new, and more is on its way."""
+    book.receipts.commit(receipt(1, association="a:1"))
+    book.receipts.association_ended("a:1", is_broken=True)
+    book.clock.time += 30.0
+    assert book.receipts.commit(receipt(1, association="a:2")) is Known.SAME
+    assert feeders(book) == (1, None)
+    found = book.open_series(LOOK)
+    assert found is not None
+    assert found.last_seen == pytest.approx(book.now(), abs=5.0)
+    assert found.instances == 1
+    book.receipts.association_ended("a:2", is_broken=False)
+
+    close(book, LOOK)
+    assert book.receipts.commit(receipt(1, association="a:3")) is Known.SAME  # a complete series stays so
+    with book.engine.begin() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(feeding)).scalar_one() == 0
+    assert book.jobs("work") == ["study-1.2-1"]
+
+
+def test_an_end_that_the_database_does_not_take_is_written_when_it_does(book: Book) -> None:
+    """A full disk, for as long as it likes: the series must not stay open for ever."""
+    book.receipts.commit(receipt(1, association="a:1"))
+    book.receipts.commit(receipt(2, association="a:2"))
+    with book.engine.begin() as connection:
+        connection.execute(sa.text("alter table node_feeding rename to node_feeding_away"))
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        book.receipts.association_ended("a:1", is_broken=False)
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        book.receipts.association_ended("a:2", is_broken=True)
+    with book.engine.begin() as connection:
+        connection.execute(sa.text("alter table node_feeding_away rename to node_feeding"))
+    wait_until(lambda: feeders(book)[0] == 0, limit_s=30, every_s=0.1, what="the ends are not written")
+    assert feeders(book) == (0, pytest.approx(book.now(), abs=30.0))
+
+
 def test_a_receiver_that_starts_breaks_off_what_its_predecessor_had_open(book: Book) -> None:
-    book.receipts.commit(receipt(1, association="host:1:9"))
-    book.receipts.commit(receipt(2, association="other:1:9"))
-    book.receipts.receiver_started("host:1:")
-    assert feeders(book) == (1, 1000.0)
+    book.receipts.commit(receipt(1, association="host-1:9"))
+    book.receipts.commit(receipt(2, association="other-1:9"))
+    book.receipts.receiver_started("host-1")
+    assert feeders(book) == (1, pytest.approx(book.now(), abs=5.0))
     book.receipts.receiver_started("")
-    assert feeders(book) == (0, 1000.0)
+    assert feeders(book) == (0, pytest.approx(book.now(), abs=5.0))
+
+
+def test_a_series_clock_does_not_go_back_when_a_transaction_that_began_earlier_ends_later(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    with book.engine.begin() as connection:
+        later = journal.now(connection, book.clock) + 50.0
+        connection.execute(series.update().values(last_seen=later))
+    book.receipts.commit(receipt(2))
+    found = book.open_series(LOOK)
+    assert found is not None
+    assert found.last_seen == pytest.approx(later)
+
+
+def test_no_statement_of_a_receipt_reads_a_whole_table(book: Book) -> None:
+    """So that a receipt costs the same however much the journal holds. PostgreSQL would read these few rows whole unless told not to."""
+    ran: list[tuple[str, Any]] = []
+
+    @sa.event.listens_for(book.engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, _context: object, _many: bool) -> None:
+        several = isinstance(parameters, list) and isinstance(parameters[0], dict | tuple)
+        ran.append((statement, parameters[0] if several else parameters))
+
+    first = [receipt(number, series=f"1.2.{number % 3}", association=f"a:{number}") for number in range(6)]
+    assert set(book.receipts._commit(first)) == {Known.NEW}
+    assert set(book.receipts._commit([receipt(10 + number, series=f"1.2.{number % 3}") for number in range(6)])) == {Known.NEW}
+    assert set(book.receipts._commit(first)) == {Known.SAME}
+    assert book.receipts.commit(receipt(1, digest="other")) is Known.CONFLICT
+    book.receipts.association_ended("a:1", is_broken=True)
+    statements = dict(ran)
+    assert len(statements) > 10
+    is_postgresql = book.engine.dialect.name == "postgresql"
+    with book.engine.begin() as connection:
+        if is_postgresql:
+            connection.exec_driver_sql("set local enable_seqscan = off")
+        for statement, parameters in statements.items():
+            explained = connection.exec_driver_sql(("explain " if is_postgresql else "explain query plan ") + statement, parameters)
+            plan = "\n".join(str(row) for row in explained)
+            assert "Seq Scan on node_" not in plan, plan
+            assert "SCAN node_" not in plan.replace("SCAN node_boots", ""), plan  # which has one row
 
 
 def test_refusals_are_counted_by_status(book: Book) -> None:
@@ -119,4 +198,4 @@ def close(book: Book, look: journal.Look) -> None:
     with book.engine.begin() as connection:
         found = journal.read_open_series(connection, look)
         assert found is not None
-        journal.close_series(connection, book.client, found, CompletenessRule.QUIET_TIME)
+        journal.close_series(connection, book.client, found, CompletenessRule.QUIET_TIME, Priority.ROUTINE)

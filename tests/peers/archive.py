@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -34,7 +34,10 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from dicom_node.deliver.checkpoint import guard
+
 from .query import answer_query, match_all
+from .waiting import wait_until
 
 TRANSFER_SYNTAXES = tuple(dict.fromkeys((ExplicitVRLittleEndian, *AllTransferSyntaxes)))  # in order of preference; it decodes no pixel
 SUCCESS, PENDING, CANCELLED, PROCESSING_FAILURE, NO_SUCH_INSTANCE = 0x0000, 0xFF00, 0xFE00, 0x0110, 0x0112
@@ -49,8 +52,13 @@ class Answers:
 
     `stores` holds statuses per SOP class, used up in order, then 0x0000. `reject` is (result, source, reason) for every
     association. What is in `dropped` is answered with success and not kept. `is_silent`: no C-STORE is answered before the end.
-    `counts` False: the optional keys with numbers of instances do not come back. `commits_here`: the report comes on the
-    association that asked, else on one of the archive's own.
+    `counts` False: the optional keys with numbers of instances do not come back. `lists` False: nothing is found yet, as where
+    an archive files first and lists later.
+
+    `commits_here`: a commitment report comes on the association that asked, else on one of the archive's own, which it opens as
+    `commits_as` and on which it proposes itself as provider where `commits_role` says so. `commits_when`: "after" the response,
+    "before" it, "late" (when `report_late` is called) or "never". It comes `commits_times` times. `commit_failures` holds Failure
+    Reasons per SOP class, used up in order, 0 for none. `action_status` is the answer to the request.
     """
 
     stores: dict[str, list[int]] = field(default_factory=dict)
@@ -58,8 +66,15 @@ class Answers:
     dropped: set[str] = field(default_factory=set)
     is_silent: bool = False
     counts: bool = True
+    lists: bool = True
     find_status: int = SUCCESS
     commits_here: bool = False
+    commits_when: Literal["after", "before", "late", "never"] = "after"
+    commits_times: int = 1
+    commits_as: str = ""
+    commits_role: bool = True
+    commit_failures: dict[str, list[int]] = field(default_factory=dict)
+    action_status: int = SUCCESS
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,7 @@ class Archive:
         pdu_bytes: int = 131_072,
         classes: Sequence[str] | None = None,
         transfer_syntaxes: Sequence[str] = TRANSFER_SYNTAXES,
+        commits: bool = True,
     ) -> None:
         self.folder = folder
         self.ae_title = ae_title
@@ -105,6 +121,8 @@ class Archive:
         self.record: list[Stored] = []  # every C-STORE of this run, in order
         self.largest_pdu_bytes = 0
         self.commitments: list[tuple[str, int, int]] = []  # (transaction UID, instances committed, failed)
+        self.commitment_statuses: list[int | None] = []  # what was answered to each report; None where nothing was
+        self._late: list[tuple[Dataset, Destination | None]] = []
         self._headers: dict[str, Dataset] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -117,7 +135,8 @@ class Archive:
             self._ae.add_supported_context(sop_class, list(transfer_syntaxes), scu_role=True, scp_role=True)  # roles for C-GET
         for sop_class in _SERVICES:
             self._ae.add_supported_context(sop_class, [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
-        self._ae.add_supported_context(StorageCommitmentPushModel, [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+        if commits:
+            self._ae.add_supported_context(StorageCommitmentPushModel, [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -144,6 +163,8 @@ class Archive:
 
     def stop(self) -> None:
         self._stopping.set()
+        # the library aborts what is open, and raises where a rejected caller has not closed its connection yet
+        wait_until(lambda: not any(one.is_rejected for one in self._ae.active_associations), limit_s=10, what="rejected callers stay")
         self._ae.shutdown()
 
     def __enter__(self) -> "Archive":
@@ -203,6 +224,8 @@ class Archive:
         if self.answers.find_status != SUCCESS:
             yield self.answers.find_status, None
             return
+        if not self.answers.lists:
+            return
         for answer in answer_query(event.identifier, list(self._headers.values()), ae_title=self.ae_title, counts=self.answers.counts):
             if event.is_cancelled:
                 yield CANCELLED, None
@@ -242,20 +265,45 @@ class Archive:
 
     def _on_commitment(self, event: Event) -> tuple[int, Dataset | None]:
         """Answer at once, report afterwards (PS3.4 J.3)."""
-        request = event.action_information
+        request, when = event.action_information, self.answers.commits_when
         requestor = event.assoc.requestor
         peer = self.peers.get(requestor.ae_title)
+        if self.answers.action_status != SUCCESS:
+            return self.answers.action_status, None
         if peer is None and not self.answers.commits_here:
             return PROCESSING_FAILURE, None
-        report = threading.Thread(target=self._report, args=(request, event.assoc, peer), daemon=True)
-        report.start()
+        if when == "before":
+            self._report(request, event.assoc, peer)
+        elif when == "after":
+            threading.Thread(target=self._report, args=(request, event.assoc, peer), daemon=True).start()
+        with self._changed:
+            self._late.append((request, peer))
+            self._changed.notify_all()
         return SUCCESS, None
 
-    def _report(self, request: Dataset, association: Association, peer: Destination | None) -> None:
+    def report_late(self) -> None:
+        """Report, on associations of its own, on everything that it was asked so far."""
+        for request, peer in list(self._late):
+            self._report(request, None, peer)
+
+    @property
+    def asked(self) -> int:
+        """How often it was asked for commitment."""
+        return len(self._late)
+
+    def _report(self, request: Dataset, association: Association | None, peer: Destination | None) -> None:
+        for _ in range(self.answers.commits_times):
+            self._report_once(request, association, peer)
+
+    def _report_once(self, request: Dataset, association: Association | None, peer: Destination | None) -> None:
         held, missing = [], []
         for item in request.ReferencedSOPSequence:
             known = self._headers.get(str(item.ReferencedSOPInstanceUID))
-            if known is None:
+            reasons = self.answers.commit_failures.get(str(item.ReferencedSOPClassUID))
+            reason = reasons.pop(0) if reasons else 0
+            if reason:
+                missing.append(_failed(item, reason))
+            elif known is None:
                 missing.append(_failed(item, NO_SUCH_INSTANCE))
             elif known.SOPClassUID != item.ReferencedSOPClassUID:
                 missing.append(_failed(item, 0x0119))
@@ -267,17 +315,20 @@ class Archive:
         if missing:
             information.FailedSOPSequence = missing
         kind = 2 if missing else 1
-        if not self.answers.commits_here:
+        status = None
+        if association is None or not self.answers.commits_here:
             assert peer is not None
-            role = build_role(StorageCommitmentPushModel, scp_role=True)
-            own = self._ae.associate(peer.host, peer.port, [build_context(StorageCommitmentPushModel)], peer.ae_title, ext_neg=[role])
+            roles = [build_role(StorageCommitmentPushModel, scp_role=True)] if self.answers.commits_role else []
+            entity = _Entity(self.answers.commits_as or self.ae_title)
+            own = entity.associate(peer.host, peer.port, [build_context(StorageCommitmentPushModel)], peer.ae_title, ext_neg=roles)
             if own.is_established:
-                own.send_n_event_report(information, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+                status = _send_report(own, information, kind)
                 own.release()
         else:
-            association.send_n_event_report(information, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+            status = _send_report(association, information, kind)
         with self._changed:
             self.commitments.append((str(request.TransactionUID), len(held), len(missing)))
+            self.commitment_statuses.append(status)
             self._changed.notify_all()
 
     def _index(self, path: Path) -> None:
@@ -302,7 +353,7 @@ class _Entity(AE):
 
     def associate(self, *args: Any, **kwargs: Any) -> Association:
         handlers = [(evt.EVT_CONN_OPEN, _no_delay), (evt.EVT_ESTABLISHED, _send_files_as_they_are)]
-        return super().associate(*args, **{"evt_handlers": handlers, **kwargs})
+        return guard(super().associate(*args, **{"evt_handlers": handlers, **kwargs}))
 
 
 class _Outgoing(Dataset):
@@ -333,6 +384,11 @@ def _send_files_as_they_are(event: Event) -> None:
             return send(dcmread(dataset.path), **options)
 
     association.send_c_store = send_c_store
+
+
+def _send_report(association: Association, information: Dataset, kind: int) -> int | None:
+    answer, _ = association.send_n_event_report(information, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+    return int(answer.Status) if "Status" in answer else None
 
 
 def _failed(item: Dataset, reason: int) -> Dataset:

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from dicom_node.deliver.checkpoint import guard
 from tests.peers.tools import find_free_port
 from tests.peers.waiting import wait_until
 from tests.places import LUNG_NODULE
@@ -31,6 +33,7 @@ class NodeProcess:
     folder: Path
     port: int
     starts: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside that of the tests
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -57,6 +60,7 @@ class NodeProcess:
                 stderr=log,
                 start_new_session=True,  # so that it can be killed with all its children
                 cwd=self.folder,
+                env={**os.environ, **self.environment},
             )
         process = self.process
         wait_until(lambda: process.poll() is not None or answers_echo(self.port), limit_s=START_LIMIT_S, what=self._log_end)
@@ -100,6 +104,7 @@ class NodeProcess:
             text=True,
             timeout=120,
             cwd=self.folder,
+            env={**os.environ, **self.environment},
         )
         assert done.returncode == 0, f"dicom-node {command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done
@@ -111,6 +116,30 @@ class NodeProcess:
 
     def _log_end(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
+
+
+@contextmanager
+def started(node: NodeProcess) -> Iterator[NodeProcess]:
+    """Started, and killed at the end where it still runs."""
+    node.start()
+    try:
+        yield node
+    finally:
+        if node.process is not None:
+            node.kill()
+
+
+@contextmanager
+def stopped_inference(node: NodeProcess) -> Iterator[None]:
+    """The inference process stands still: whatever it works on takes as long as the block."""
+    assert node.process is not None
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in find_group(node.process.pid)}
+    (inference,) = (pid for pid, command in commands.items() if b"dicom_node.roles.inference" in command)
+    os.kill(inference, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(inference, signal.SIGCONT)
 
 
 def write_node(
@@ -137,7 +166,7 @@ def write_node(
         "deliver": {"first_retry_s": 1.0, "longest_retry_s": 2.0},
     }
     for key, value in (settings or {}).items():
-        node[key] = {**node[key], **value} if isinstance(value, Mapping) else value
+        node[key] = {**node.get(key, {}), **value} if isinstance(value, Mapping) else value
     modality = {"ae_title": MODALITY_TITLE, "host": "127.0.0.1", "port": 104, "may": ["send"]}
     (folder / "node.toml").write_text(to_toml(node), encoding="utf-8")
     (folder / "peers.toml").write_text(to_toml({"peers": {"modality": modality, **(peers or {})}}), encoding="utf-8")
@@ -154,17 +183,17 @@ def to_toml(document: Mapping[str, Any], prefix: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def answers_echo(port: int, *, calling: str = MODALITY_TITLE, called: str = NODE_TITLE) -> bool:
-    """Whether somebody answers C-ECHO with success on this loopback port."""
+def answers_echo(port: int, *, host: str = "127.0.0.1", calling: str = MODALITY_TITLE, called: str = NODE_TITLE) -> bool:
+    """Whether somebody answers C-ECHO with success on this port."""
     try:
         # pynetdicom leaves a socket open when it is refused, which Python warns of
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection((host, port), timeout=5).close()
     except OSError:
         return False
     requestor = AE(ae_title=calling)
     requestor.add_requested_context(Verification)
     requestor.connection_timeout = requestor.acse_timeout = requestor.dimse_timeout = 5
-    association = requestor.associate("127.0.0.1", port, ae_title=called)
+    association = guard(requestor.associate(host, port, ae_title=called))
     if not association.is_established:
         return False
     try:

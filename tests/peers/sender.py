@@ -97,9 +97,11 @@ class RawAssociation:
             None,
         )
 
-    def store(self, content: bytes, sop_class_uid: str, sop_instance_uid: str, *, message_id: int = 1, context_id: int = 1) -> Answer:
-        """One C-STORE with exactly these bytes as data set, and its answer."""
-        command = encode_store_request(sop_class_uid, sop_instance_uid, message_id)
+    def store(
+        self, content: bytes, sop_class_uid: str, sop_instance_uid: str, *, message_id: int = 1, context_id: int = 1, priority: int = 0
+    ) -> Answer:
+        """One C-STORE with exactly these bytes as data set, and its answer. Priority: 0 medium, 1 high, 2 low."""
+        command = encode_store_request(sop_class_uid, sop_instance_uid, message_id, priority)
         self.connection.sendall(self.encode_message(context_id, command, content))
         return self.read_answer()
 
@@ -195,13 +197,13 @@ def encode_associate_request(
     return struct.pack(">BxI", 1, len(body)) + body
 
 
-def encode_store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int) -> bytes:
+def encode_store_request(sop_class_uid: str, sop_instance_uid: str, message_id: int, priority: int = 0) -> bytes:
     return encode_command(
         (
             (0x0002, _uid(sop_class_uid)),
             (0x0100, _us(0x0001)),
             (0x0110, _us(message_id)),
-            (0x0700, _us(0)),
+            (0x0700, _us(priority)),
             (0x0800, _us(0x0001)),
             (0x1000, _uid(sop_instance_uid)),
         )

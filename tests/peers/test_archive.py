@@ -17,6 +17,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
 )
 
+from dicom_node.deliver.checkpoint import guard
 from dicom_node.values import derive_uid
 from tests.make.series import make_series, write_series
 from tests.peers.archive import Archive, Destination, digest_of_data_set, read_record
@@ -45,7 +46,7 @@ def _associate(archive: Archive, *classes: str, roles: bool = False, **options: 
         requestor.add_requested_context(sop_class)
     if roles:
         options["ext_neg"] = [build_role(sop_class, scp_role=True) for sop_class in classes]
-    return requestor.associate("127.0.0.1", archive.port, ae_title=archive.ae_title, **options)
+    return guard(requestor.associate("127.0.0.1", archive.port, ae_title=archive.ae_title, **options))
 
 
 def _store(archive: Archive, files: list[Path]) -> list[int]:

@@ -46,7 +46,7 @@ def wait_until_done(node: NodeProcess, study_instance_uid: str, limit_s: float =
 
     def finished() -> dict[str, Any] | None:
         for study in node.status("--limit", "1000")["studies"]:
-            if study["study"] == study_instance_uid and study["state"] in ("done", "failed", "undelivered"):
+            if study["study"] == study_instance_uid and study["state"] in ("done", "failed", "undelivered", "unconfirmed"):
                 return dict(study)
         return None
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from dicom_node import infer
+from dicom_node import infer, journal
 from dicom_node.clock import SystemClock
 from dicom_node.config import load_config
 from dicom_node.errors import PackageWithdrawn
@@ -74,8 +74,8 @@ def test_a_job_that_chose_a_package_before_it_went_out_of_service_does_not_run_i
     packages = (bright_package(tmp_path / "bright", 300.0),)
     config = load_config(write_node(tmp_path / "node", models=(tmp_path / "bright",)).config)
     config.data.mkdir()
-    choice = Accepted("example", "1.2", 0, (), chosen=True)
+    choice, engine = Accepted("example", "1.2", 0, (), chosen=True), journal.open_engine(config.database)
     with infer.Device(("unused",), SystemClock()) as device:
-        assert Node(config, packages, SystemClock(), device, {}).package(choice) is packages[0]
+        assert Node(config, packages, SystemClock(), device, {}, engine).package(choice) is packages[0]
         with pytest.raises(PackageWithdrawn):
-            Node(config, packages, SystemClock(), device, {"example": OutOfService("ChildDied")}).package(choice)
+            Node(config, packages, SystemClock(), device, {"example": OutOfService("ChildDied")}, engine).package(choice)

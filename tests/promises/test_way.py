@@ -8,8 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from dicom_node.values import derive_uid
 from tests.peers.node import NodeProcess
-from tests.peers.orthanc import Orthanc, start_orthanc
+from tests.peers.orthanc import Orthanc
 from tests.promises.studies import (
     ct_files,
     destination_of,
@@ -31,25 +32,27 @@ FORMS = {
 }
 
 
-@pytest.mark.timeout(900)  # five whole scans through a node each
+@pytest.mark.timeout(600)  # five whole scans through a node
 def test_a_real_ct_comes_back_as_segmentation_and_report_whatever_its_compression(
-    node: Callable[..., NodeProcess], dcmtk: Callable[[str], str], shared_data: Path, tmp_path: Path
+    orthanc: Orthanc, node: Callable[..., NodeProcess], dcmtk: Callable[[str], str], shared_data: Path, tmp_path: Path
 ) -> None:
     """It holds when, line 2: SEG and SR in the same study; five transfer syntaxes, one answer."""
-    outcomes = {}
+    running = node(peers={"pacs": orthanc_as_peer(orthanc)})
+    studies = {}
     for form in FORMS:
-        files = transcode(ct_files(shared_data, "lidc_0001"), form, tmp_path / form, dcmtk)
-        with start_orthanc() as orthanc:
-            running = node(peers={"pacs": orthanc_as_peer(orthanc)})
-            store_with_dcmtk(files, running.port, options=FORMS[form][1])
-            study_uid = pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID
-            study = wait_until_done(running, study_uid)
-            assert [one["state"] for one in destination_of(study, "pacs")] == ["sent", "sent"], study
-            results = results_in(orthanc, study_uid)
-            assert set(results) == {"SEG", "SR"}
-            assert {result.StudyInstanceUID for result in results.values()} == {study_uid}
-            outcomes[form] = (read_masks(results["SEG"]), read_values(results["SR"]))
-            running.stop()
+        files = as_another_study(
+            transcode(ct_files(shared_data, "lidc_0001"), form, tmp_path / form, dcmtk), form, tmp_path / f"{form}-sent"
+        )
+        store_with_dcmtk(files, running.port, options=FORMS[form][1])
+        studies[form] = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+    outcomes = {}
+    for form, study_uid in studies.items():
+        study = wait_until_done(running, study_uid)
+        assert [one["state"] for one in destination_of(study, "pacs")] == ["confirmed", "confirmed"], study
+        results = results_in(orthanc, study_uid)
+        assert set(results) == {"SEG", "SR"}
+        assert {result.StudyInstanceUID for result in results.values()} == {study_uid}
+        outcomes[form] = (read_masks(results["SEG"]), read_values(results["SR"]))
     masks, values = outcomes.pop("uncompressed")
     assert masks
     assert values
@@ -82,6 +85,20 @@ def test_transcoding_of_this_test_keeps_the_values(form: str, shared_data: Path,
     source = ct_files(shared_data, "lidc_0001")[60:61]
     (made,) = transcode(source, form, tmp_path / form, dcmtk)
     assert np.array_equal(pydicom.dcmread(source[0]).pixel_array, pydicom.dcmread(made).pixel_array)
+
+
+def as_another_study(files: list[Path], form: str, folder: Path) -> list[Path]:
+    """The same images under UIDs of their own, so that one node takes all forms as studies that have nothing to do with each other."""
+    folder.mkdir()
+    made = []
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            dataset[keyword].value = derive_uid(form, dataset[keyword].value)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.save_as(folder / file.name)
+        made.append(folder / file.name)
+    return made
 
 
 def transcode(files: list[Path], form: str, folder: Path, dcmtk: Callable[[str], str]) -> list[Path]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from dicom_node.clock import SystemClock
 from dicom_node.config import Config, NodeFile, Peer, ReceiverSection
-from dicom_node.receive import Receiver
+from dicom_node.receive import Floors, Receiver
 from dicom_node.spool import Spool
-from dicom_node.values import AETitle, Receipt
+from dicom_node.values import AETitle, CommitmentReport, DeliveryState, PeerName, Receipt, TakenReport
 from dicom_node.values.receipts import Known
 from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, RawAssociation
 
@@ -62,6 +62,27 @@ class FileReceipts:
         self._file.close()
 
 
+class KnownTransactions:
+    """Transactions that were asked of a peer, by their UID: a whole implementation, in memory. Reports are kept."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, str] = {}  # the peer's name
+        self.reports: list[CommitmentReport] = []
+        self.breaks = False
+        self.gate = threading.Event()  # clear: whoever reports has to wait
+        self.gate.set()
+
+    def report(self, report: CommitmentReport, peers: tuple[PeerName, ...]) -> TakenReport | None:
+        self.gate.wait(10.0)
+        if self.breaks:
+            raise OSError
+        peer = self.asked.get(report.transaction_uid)
+        if peer is None or PeerName(peer) not in peers:
+            return None
+        self.reports.append(report)
+        return TakenReport("k" * 64, PeerName(peer), tuple((one.sop_instance_uid, DeliveryState.CONFIRMED) for one in report.holdings))
+
+
 class Events(logging.Handler):
     """The node's own log events."""
 
@@ -81,9 +102,12 @@ class Running:
 
     receiver: Receiver
     port: int
+    spool_folder: Path
     spool: Spool
     receipts: FileReceipts
     events: Events
+    commitments: "KnownTransactions"
+    floors: Floors
 
     def associate(self, contexts: object = CONTEXTS, **options: object) -> RawAssociation:
         return RawAssociation(self.port, contexts, **options)  # type: ignore[arg-type]
@@ -99,18 +123,19 @@ class Running:
 
     def parts(self) -> list[Path]:
         """Files that are neither whole nor removed."""
-        return [path for path in self.spool.root.rglob("*") if path.is_file() and path.suffix != ".dcm"]
+        return [path for path in self.spool_folder.rglob("*") if path.is_file() and path.suffix != ".dcm"]
 
 
 PEERS = {
+    "pacs": Peer(ae_title="PACS", host="127.0.0.1", port=104, may=("receive",), proof="commitment", commits_as=("PACS_SC",)),
     "modality": Peer(ae_title="MODALITY", host="127.0.0.1", port=104, may=("send",)),
     "viewer": Peer(ae_title="VIEWER", host="127.0.0.1", port=104, may=("receive",)),
 }
 
 
 @contextmanager
-def receiving(folder: Path, *, peers: Mapping[str, Peer] = PEERS, **section: object) -> Iterator[Running]:
-    """A running receiver on a free loopback port; options are those of the configuration's section."""
+def receiving(folder: Path, *, peers: Mapping[str, Peer] = PEERS, waiting: int = 0, **section: object) -> Iterator[Running]:
+    """A running receiver on a free loopback port; options are those of the configuration's section, `waiting` studies are open."""
     options = {"host": "127.0.0.1", "port": 0, "network_timeout_s": 20.0, **section}
     config = Config(
         file=folder / "node.toml",
@@ -124,9 +149,11 @@ def receiving(folder: Path, *, peers: Mapping[str, Peer] = PEERS, **section: obj
     logger = logging.getLogger("dicom_node")
     logger.addHandler(events)
     logger.setLevel(logging.INFO)
-    receiver = Receiver(config, spool, receipts, SystemClock())
+    known = KnownTransactions()
+    floors = Floors(config.node.receiver, spool, (folder,), lambda limit: min(waiting, limit))
+    receiver = Receiver(config, spool, receipts, SystemClock(), commitments=known, floors=floors)
     try:
-        yield Running(receiver, receiver.start(), spool, receipts, events)
+        yield Running(receiver, receiver.start(), config.spool, spool, receipts, events, known, floors)
     finally:
         receiver.stop(grace_s=2.0)
         receipts.close()

@@ -39,4 +39,28 @@ def test_every_compressed_transfer_syntax_has_a_decoder_that_is_installed() -> N
 
 def test_a_caller_that_may_not_send_is_offered_verification_alone() -> None:
     assert [context.abstract_syntax for context in build_contexts(may_send=False)] == ["1.2.840.10008.1.1"]
+    reporter = build_contexts(may_send=False, may_report=True)
+    assert [context.abstract_syntax for context in reporter] == ["1.2.840.10008.1.1", "1.2.840.10008.1.20.1"]
     assert len(build_contexts(may_send=True)) == 1 + len(IMAGE_CLASSES) == 1 + len(set(IMAGE_CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("proposed", "answered", "is_taken"),
+    [
+        ((False, True), (False, True), True),  # PS3.4 J.3.3: who reports is the provider
+        ((True, True), (False, True), True),
+        (None, None, True),  # forgot to say so
+        ((True, False), (False, False), False),
+    ],
+)
+def test_who_reports_a_commitment_is_its_provider(
+    proposed: tuple[bool, bool] | None, answered: tuple[bool, bool] | None, is_taken: bool
+) -> None:
+    """PS3.7 D.3.3.4: roles as (user, provider) of the caller."""
+    context = build_context("1.2.840.10008.1.20.1", [IMPLICIT_LITTLE])
+    context.context_id = 1
+    roles = {} if proposed is None else {UID("1.2.840.10008.1.20.1"): proposed}
+    (result,), replies = negotiate_as_acceptor([context], build_contexts(may_send=False, may_report=True), roles)  # type: ignore[arg-type]
+    assert (result.result == 0) is is_taken
+    if is_taken:
+        assert [(reply.scu_role, reply.scp_role) for reply in replies] == ([] if answered is None else [answered])

@@ -49,7 +49,7 @@ def test_every_odd_file_is_answered_and_what_is_acknowledged_is_stored_and_read(
                 with running.spool.open(receipt.instance) as stored:
                     assert stored.read() == encoded.data_set, file
                 headers = read_headers(
-                    running.spool.root,
+                    running.spool_folder,
                     [receipt.instance],
                     receipt.series_instance_uid,
                     receipt.study_instance_uid,

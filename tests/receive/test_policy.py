@@ -13,12 +13,16 @@ PEERS = {
     "ct": Peer(ae_title="CT 1", host="10.0.0.9", port=104, may=("send",), addresses=("10.0.1.0/24", "10.0.0.9")),
     "viewer": Peer(ae_title="VIEWER", host="10.0.0.7", port=104, may=("receive",)),
     "roaming": Peer(ae_title="ROAMING", host="nowhere", port=104, may=("send",), addresses=("any",)),
+    "archive": Peer(ae_title="ARCHIVE", host="10.0.2.1", port=104, may=("receive",), proof="commitment", commits_as=("ARCHIVE_SC", "GATE")),
+    "second": Peer(ae_title="SECOND", host="10.0.2.2", port=104, may=("send", "receive"), proof="commitment", commits_as=("GATE",)),
+    "gate": Peer(ae_title="GATE", host="10.0.2.1", port=104, may=("send",)),
     "unknown-host": Peer(ae_title="LOST", host="gone.hospital", port=104, may=("send",)),
 }
 
 
-def admitted(name: str, *, may_send: bool = True) -> Admitted:
-    return Admitted(PeerName(name), AETitle(PEERS[name].ae_title), AETitle("NODE"), may_send)
+def admitted(name: str, *, may_send: bool = True, calling: str = "", reports_for: tuple[str, ...] = ()) -> Admitted:
+    title = AETitle(calling or PEERS[name].ae_title)
+    return Admitted(PeerName(name), title, AETitle("NODE"), may_send, tuple(map(PeerName, reports_for)))
 
 
 TABLE = [
@@ -33,6 +37,15 @@ TABLE = [
     ("CT 1", "NODE", "10.0.0.9", False, admitted("ct")),
     ("ROAMING", "NODE", "192.0.2.1", False, admitted("roaming")),
     ("VIEWER", "NODE", "10.0.0.7", False, admitted("viewer", may_send=False)),
+    # storage commitment reports: the title that was sent to, or a further one, from the addresses of the peer that reports
+    ("ARCHIVE", "NODE", "10.0.2.1", False, admitted("archive", may_send=False, reports_for=("archive",))),
+    ("ARCHIVE_SC", "NODE", "10.0.2.1", False, admitted("archive", may_send=False, calling="ARCHIVE_SC", reports_for=("archive",))),
+    ("SECOND", "NODE", "10.0.2.2", False, admitted("second", reports_for=("second",))),
+    ("GATE", "NODE", "10.0.2.1", False, admitted("gate", reports_for=("archive",))),  # a peer of its own, and a reporter
+    ("GATE", "NODE", "10.0.2.2", False, admitted("second", may_send=False, calling="GATE", reports_for=("second",))),
+    ("ARCHIVE_SC", "NODE", "10.0.2.2", False, Rejected(1, 1, 3)),  # a further title from a strange address
+    ("SECOND_SC", "NODE", "10.0.2.2", False, Rejected(1, 1, 3)),  # a further title that is not configured
+    ("ARCHIVE_SC", "NODE", "10.0.2.1", True, Rejected(2, 3, 2)),
     ("PACS", "node", "10.0.0.5", False, Rejected(1, 1, 7)),  # case counts
     ("PACS", "NODE2", "10.0.0.5", False, Rejected(1, 1, 7)),
     ("PACS", "", "10.0.0.5", False, Rejected(1, 1, 7)),

@@ -38,7 +38,7 @@ def test_the_end_of_an_association_is_told_after_its_last_receipt(running: Runni
         association.release()
     running.receiver.stop(grace_s=2.0)
     assert running.receipts.ended == [running.receipts.receipts[0].association]
-    assert running.receipts.ended[0].startswith(running.receipts.started[0])
+    assert running.receipts.ended[0].startswith("receiver:")
     assert running.receipts.broken == []
     assert running.events.names == ["AssociationAccepted", "AssociationEnded"]
     assert running.events.fields[1]["stored"] == 1
@@ -142,12 +142,12 @@ def test_a_receipt_that_cannot_be_written_is_no_acknowledgement(running: Running
 
 def test_a_disk_that_takes_nothing_is_answered_and_survived(tmp_path: Path) -> None:
     with receiving(tmp_path) as running:
-        running.spool.root.rmdir()
-        running.spool.root.write_bytes(b"")  # a file where the folder was: every write fails
+        running.spool_folder.rmdir()
+        running.spool_folder.write_bytes(b"")  # a file where the folder was: every write fails
         with running.associate() as association:
             assert association.store(make_data_set(), CT_IMAGE, "2.25.7").status == 0xA700
-            running.spool.root.unlink()
-            running.spool.root.mkdir()
+            running.spool_folder.unlink()
+            running.spool_folder.mkdir()
             assert association.store(make_data_set(), CT_IMAGE, "2.25.7").status == 0
             association.release()
 
