@@ -84,6 +84,7 @@ class ReceiverSection(Section):
     associations: Annotated[int, Field(ge=1, le=500)] = 50
     pdu_bytes: Annotated[int, Field(ge=4096, le=1_048_576)] = 131_072
     network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    fast: bool = True
     largest_object_mb: Annotated[int, Field(ge=1)] = 4096
     disk_high_water_percent: Annotated[float, Field(gt=0, le=100)] = 90.0
     memory_high_water_percent: Annotated[float, Field(gt=0, le=100)] = 95.0

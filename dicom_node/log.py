@@ -154,6 +154,13 @@ class InstanceRefused(Event, Failed):
 
 
 @dataclass(frozen=True, slots=True)
+class FastWayClosed(Event, Failed):
+    """The node does not know this version of pynetdicom: images are taken through it, at a third of the speed."""
+
+    pynetdicom: str
+
+
+@dataclass(frozen=True, slots=True)
 class FloorReached(Event, Failed):
     """From now on every image is refused with A700, for this reason."""
 

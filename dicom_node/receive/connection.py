@@ -1,6 +1,7 @@
 """One TCP connection: bounded in what it reads and how long it waits, and cleaned up after whatever ended it."""
 
 import contextlib
+import queue
 import socket
 import sys
 from socketserver import BaseServer
@@ -23,15 +24,28 @@ class BoundedSocket(AssociationSocket):
 
     def __init__(self, assoc: Any, client_socket: socket.socket, *, largest_pdu_bytes: int, timeout_s: float, clock: Clock) -> None:
         super().__init__(assoc, client_socket=client_socket)
-        self._largest_pdu_bytes, self._timeout_s, self._clock = largest_pdu_bytes, timeout_s, clock
+        self.largest_pdu_bytes, self.timeout_s, self._clock = largest_pdu_bytes, timeout_s, clock
+        self._unread = bytearray()
         client_socket.settimeout(timeout_s)  # one read, one write
+
+    def take_unread(self) -> bytearray:
+        """What was read from the connection and given back."""
+        unread, self._unread = self._unread, bytearray()
+        return unread
+
+    def give_back(self, unread: bytes | memoryview) -> None:
+        """Take the connection back from who read it in another way, with what is still to be read of it."""
+        self._unread = bytearray(unread)
+        if self.socket is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                self.socket.settimeout(self.timeout_s)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly so many bytes, or fewer where the connection ended; none, and an abort, where it breaks a limit."""
-        if nr_bytes > self._largest_pdu_bytes or self.socket is None:
+        if nr_bytes > self.largest_pdu_bytes or self.socket is None:
             return self._give_up()
-        received = bytearray()
-        end = self._clock.monotonic() + self._timeout_s
+        received, self._unread = self._unread[:nr_bytes], self._unread[nr_bytes:]
+        end = self._clock.monotonic() + self.timeout_s
         while len(received) < nr_bytes:
             try:
                 block = self.socket.recv(min(nr_bytes - len(received), _BLOCK_BYTES))
@@ -50,7 +64,7 @@ class BoundedSocket(AssociationSocket):
         if self.assoc.dul.state_machine.current_state == "Sta13" and self.socket is not None:
             self._drain(self.socket)
             return False
-        return bool(super().ready)
+        return bool(self._unread) or bool(super().ready)
 
     def _drain(self, connection: socket.socket) -> None:
         """Bytes left unread at closing would make TCP reset the connection, and the peer lose our A-ABORT or A-ASSOCIATE-RJ."""
@@ -73,8 +87,10 @@ class Connection(RequestHandler):
 
     def handle(self) -> None:
         association = self._create_association()
-        # the socket that was just made announced the connection (Evt5); ours takes its place and announces it again
-        association.dul.event_queue.get_nowait()
+        self.server.receiver.take_over(association)
+        # the socket that was made with the association announced the connection (Evt5); ours takes its place and announces it again
+        with contextlib.suppress(queue.Empty):
+            association.dul.event_queue.get_nowait()
         association.dul.socket = BoundedSocket(association, self.request, **self.server.limits)
         intake = self.server.receiver.take_charge(association)
         try:

@@ -39,7 +39,7 @@ class FragmentOrder:
         self.expected = Expected.MESSAGE
         self._context_id = 0
 
-    def take(self, context_id: int, value: bytes) -> Fragment:
+    def take(self, context_id: int, value: bytes | memoryview) -> Fragment:
         """The next fragment, or OutOfOrder."""
         if not value:
             raise OutOfOrder

@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pydicom.config
+import pynetdicom
 import pynetdicom._config
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
@@ -19,6 +20,7 @@ from dicom_node.log import (
     AssociationAccepted,
     AssociationEnded,
     AssociationRefused,
+    FastWayClosed,
     InstanceConflict,
     InstanceRefused,
     RoleName,
@@ -32,6 +34,7 @@ from dicom_node.values.receipts import Known
 from .commitment import Commitments, take_report
 from .connection import Acceptor, Connection
 from .contexts import build_contexts
+from .fast import KNOWN_VERSIONS, FastProvider
 from .floors import Floors
 from .policy import Admitted, Call, Rejected, judge
 from .receipt import (
@@ -81,6 +84,7 @@ class Receiver:
         self._slots = threading.BoundedSemaphore(self._section.associations)
         self._numbers = itertools.count(1)
         self._open: set[Intake] = set()  # of the admitted associations
+        self._is_fast = self._section.fast
         self._server: Acceptor | None = None
         self._thread: threading.Thread | None = None
 
@@ -91,6 +95,9 @@ class Receiver:
         pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
         # pynetdicom writes each PDU and message into log texts that log.py drops: names and time for nothing.
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"
+        if self._is_fast and pynetdicom.__version__ not in KNOWN_VERSIONS:
+            self._is_fast = False
+            log(FastWayClosed(pynetdicom.__version__))
         self._spool.remove_leftovers()
         self._floors.look()
         server = self._make_server()
@@ -119,6 +126,13 @@ class Receiver:
             self._clock.wait(_STEP_S)
 
     # -- one association, called by its connection ---------------------------------------------------------------------
+
+    def take_over(self, association: Association) -> None:
+        """Put our upper layer in the place of the library's, where the fast way is taken."""
+        if self._is_fast:
+            association.dul = FastProvider(association, self._file)
+            # which go to the upper layer when they are set
+            association.acse_timeout, association.network_timeout = association.acse_timeout, association.network_timeout
 
     def take_charge(self, association: Association) -> Intake:
         """Put our provider of messages in the place of the library's, before the association starts."""
@@ -208,7 +222,16 @@ class Receiver:
     def _store(self, event: evt.Event) -> Dataset:
         """EVT_C_STORE: the data set has arrived; the answer goes out when its receipt is durable."""
         intake = _intake_of(event.assoc)
-        arrival, source = intake.take_arrival(event.request), intake.source
+        status, comment = self._file(intake, intake.take_arrival(event.request))
+        answer = Dataset()  # what pynetdicom wants as an answer; not a data set that goes anywhere else
+        answer.Status = status
+        if comment:
+            answer.ErrorComment = comment
+        return answer
+
+    def _file(self, intake: Intake, arrival: Arrival) -> tuple[int, str]:
+        """File what has arrived; gives status and comment of the answer, for which its receipt is durable where it is a success."""
+        source = intake.source
         assert source is not None
         try:
             receipt, known = give_receipt(arrival, source, self._receipts)
@@ -226,7 +249,7 @@ class Receiver:
         intake.stored += 1
         if known is Known.CONFLICT:
             log(InstanceConflict(derive_key(receipt.instance.sop_instance_uid)))
-        return _status(SUCCESS, "")
+        return SUCCESS, ""
 
     def _report(self, event: evt.Event) -> tuple[int, None]:
         """EVT_N_EVENT_REPORT: a peer says which objects it holds; the answer goes out when that is durable."""
@@ -240,12 +263,12 @@ class Receiver:
             log_broken(RoleName.RECEIVER, error)
             return PROCESSING_FAILURE, None
 
-    def _refuse(self, source: Source, status: int, comment: str) -> Dataset:
+    def _refuse(self, source: Source, status: int, comment: str) -> tuple[int, str]:
         try:
             self._receipts.refused(source.calling.text, status, comment)
         except Exception as error:  # noqa: BLE001  (a refusal that cannot be counted is answered all the same)
             log_broken(RoleName.RECEIVER, error)
-        return _status(status, comment)
+        return status, comment
 
     def _make_server(self) -> Acceptor:
         entity = AE(ae_title=self._own_title.text)
@@ -279,15 +302,6 @@ class Receiver:
 def _intake_of(association: Association) -> Intake:
     assert isinstance(association.dimse, Intake)
     return association.dimse
-
-
-def _status(status: int, comment: str) -> Dataset:
-    """What pynetdicom wants as an answer; not a data set that goes anywhere else."""
-    answer = Dataset()
-    answer.Status = status
-    if comment:
-        answer.ErrorComment = comment
-    return answer
 
 
 def _resolve(host: str) -> set[str]:

@@ -18,6 +18,7 @@ from dicom_node.errors import NodeError, SpoolError, UnacceptableInstance
 from dicom_node.log import RoleName, log_broken
 from dicom_node.values import PeerName, StorePriority
 
+from .command import StoreCommand
 from .fragments import COMMAND_BIT, LAST_BIT, Expected, Fragment, FragmentOrder, OutOfOrder
 from .receipt import CANNOT_UNDERSTAND, Arrival, Source, status_of
 
@@ -65,10 +66,10 @@ class Intake(DIMSEServiceProvider):
             try:
                 self._take(self._order.take(context_id, value))
             except OutOfOrder:
-                self._abort()
+                self.abort()
             except Exception as error:  # noqa: BLE001  (the outermost handler of what this association receives)
                 log_broken(RoleName.RECEIVER, error)
-                self._abort()
+                self.abort()
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
         if self._is_broken:
@@ -82,6 +83,27 @@ class Intake(DIMSEServiceProvider):
         self._drop()
         while self._arrived:
             self._arrived.popitem()[1].drop()
+
+    def begin_store(self, context_id: int, value: memoryview, command: StoreCommand, transfer_syntax_uid: str) -> None:
+        """A whole C-STORE request has come the fast way, between two messages; `value` is its fragment."""
+        self._order.take(context_id, value)
+        self._order.command_ended(data_set_follows=True)
+        self.begun += 1
+        self._arrival = self._begin_instance(command.sop_class_uid, command.sop_instance_uid, command.sop_class_uid, transfer_syntax_uid)
+        self._arrival.store_priority = StorePriority.of(command.priority)
+
+    def take_data_set(self, context_id: int, value: memoryview) -> Arrival | None:
+        """A fragment of its data set has come; gives what has arrived when that was the last one. Raises OutOfOrder."""
+        fragment = self._order.take(context_id, value)
+        arrival = self._arrival
+        assert arrival is not None
+        self._size_bytes += len(fragment.content)
+        self._write_data(fragment, arrival)
+        if not fragment.is_last:
+            return None
+        self._arrival, self._size_bytes = None, 0
+        self._order.message_ended()
+        return arrival
 
     def take_arrival(self, request: object) -> Arrival:
         """What arrived with a request."""
@@ -122,6 +144,11 @@ class Intake(DIMSEServiceProvider):
         return arrival
 
     def _take_data(self, fragment: Fragment, arrival: Arrival) -> None:
+        self._write_data(fragment, arrival)
+        if fragment.is_last:
+            self._finish(fragment.context_id, arrival)
+
+    def _write_data(self, fragment: Fragment, arrival: Arrival) -> None:
         if self._size_bytes > 2 * self._largest_object_bytes:
             raise OutOfOrder  # refused already, and it does not end
         if self._size_bytes > self._largest_object_bytes:
@@ -131,8 +158,6 @@ class Intake(DIMSEServiceProvider):
                 arrival.incoming.write(fragment.content)
             except SpoolError as error:
                 arrival.refuse(error)  # the data set is read to its end all the same: the association lives on
-        if fragment.is_last:
-            self._finish(fragment.context_id, arrival)
 
     def _finish(self, context_id: int, arrival: Arrival) -> None:
         """Hand a whole request to the association's thread; or answer at once what pynetdicom would not carry further."""
@@ -182,7 +207,8 @@ class Intake(DIMSEServiceProvider):
     def _pass_on(self, fragment: Fragment) -> None:
         super().receive_primitive(_wrap(fragment))
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End an association whose peer breaks the rules."""
         self._is_broken = True
         self._drop()
         # Evt19, an invalid PDU: A-ABORT, and the connection is closed (PS3.8 9.2, AA-8)

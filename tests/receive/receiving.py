@@ -17,6 +17,8 @@ from dicom_node.values import AETitle, CommitmentReport, DeliveryState, PeerName
 from dicom_node.values.receipts import Known
 from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, RawAssociation
 
+is_fast = True  # which way the receivers take; `way` in conftest.py sets it
+
 CONTEXTS = ((CT_IMAGE, (EXPLICIT_LITTLE,)), (VERIFICATION, (IMPLICIT_LITTLE,)))
 
 
@@ -136,7 +138,7 @@ PEERS = {
 @contextmanager
 def receiving(folder: Path, *, peers: Mapping[str, Peer] = PEERS, waiting: int = 0, **section: object) -> Iterator[Running]:
     """A running receiver on a free loopback port; options are those of the configuration's section, `waiting` studies are open."""
-    options = {"host": "127.0.0.1", "port": 0, "network_timeout_s": 20.0, **section}
+    options = {"host": "127.0.0.1", "port": 0, "network_timeout_s": 20.0, "fast": is_fast, **section}
     config = Config(
         file=folder / "node.toml",
         node=NodeFile(ae_title="NODE", data=folder, models=(), receiver=ReceiverSection.model_validate(options)),

@@ -23,6 +23,8 @@ from tests.peers.sender import COMMAND, DATA, EXPLICIT_LITTLE, LAST, Aborted, Ra
 
 from .receiving import Running, receiving
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:

@@ -21,6 +21,8 @@ from dicom_node.values.receipts import Known
 from tests.peers.sender import CT_IMAGE
 from tests.receive.receiving import make_data_set, receiving
 
+pytestmark = pytest.mark.usefixtures("way")
+
 # -- memory ---------------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE
 
 from .receiving import Running, make_data_set, receiving
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:

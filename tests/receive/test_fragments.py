@@ -10,6 +10,8 @@ from tests.peers.sender import COMMAND, CT_IMAGE, DATA, LAST, encode_store_reque
 
 from .receiving import Running, make_data_set, receiving
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:

@@ -28,6 +28,8 @@ from tests.peers.waiting import wait_until
 
 from .receiving import CONTEXTS, Running, make_data_set, receiving
 
+pytestmark = pytest.mark.usefixtures("way")
+
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
 

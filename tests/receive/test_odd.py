@@ -4,12 +4,16 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from dicom_node.spool import read_headers
 from dicom_node.values import CompletenessRule, Reason
 from tests.peers.part10 import Encoded, read_encoded
 from tests.peers.sender import RawAssociation
 
 from .receiving import Running, receiving
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def find_sendable(folder: Path) -> tuple[list[tuple[Path, Encoded]], list[Path]]:

@@ -13,6 +13,8 @@ from tests.places import REPOSITORY
 
 from .receiving import CONTEXTS, PEERS, Running, make_data_set, receiving
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
