@@ -28,6 +28,7 @@ NodeError
 │   ├── ChildDied
 │   ├── ChildTooSlow
 │   ├── ChildRaised         it caught an exception and goes on
+│   ├── AnalysisFailed      it did not come to an end with a study
 │   └── ModelUnusable       a network that cannot be loaded, or not as it should run
 ├── ObjectMissing           the file of an object that is to be sent is gone
 ├── SchemaTooOld            the database is of an older version of the node
@@ -39,6 +40,7 @@ NodeError
 Each says whether to try again: the only thing that the engine asks. Texts for two readers lie in `texts/errors.toml`.
 """
 
+import errno
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +53,21 @@ class Again(StrEnum):
 
     LATER = "later"
     NEVER = "never"
+
+
+# A disk that is full, broken for now, read-only or away; too little memory; too many open files.
+_FOR_NOW = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+def is_for_now(error: BaseException) -> bool:
+    """Whether what failed may work later without anybody's doing; what a database says is not known here."""
+    match error:
+        case NodeError():
+            return error.again is Again.LATER
+        case OSError():
+            return error.errno in _FOR_NOW
+        case _:
+            return False
 
 
 class NodeError(Exception):
@@ -270,9 +287,19 @@ class ChildTooSlow(InferenceError):
 
 @dataclass
 class ChildRaised(InferenceError):
-    """The process answered a request with an exception and lives on. `error` is its class: messages may hold values."""
+    """The process answered a request with an exception and lives on. `error` is its class: messages may hold values.
+
+    `for_now` where it was a disk, or whatever else may be there again later.
+    """
 
     error: str
+    for_now: bool = False
+
+
+class AnalysisFailed(InferenceError):
+    """A model's process died, raised or was too slow on a study, as often as it is tried."""
+
+    again = Again.NEVER
 
 
 @dataclass

@@ -10,9 +10,9 @@ from dicom_node import assemble, deliver, infer, journal, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config, PriorityRule
 from dicom_node.errors import (
+    AnalysisFailed,
     ImageMissing,
     PackageWithdrawn,
-    PeerError,
     Problem,
     SettingsError,
     SpoolError,
@@ -103,7 +103,7 @@ class Node:
                 found.series_instance_uid,
                 self.config.node.deliver,
             )
-        except PeerError as error:
+        except Exception as error:  # noqa: BLE001  (a peer may answer anything: then quiet time decides)
             log(CountFailed(peer=PeerName(name), error=type(error)))
             return None
 
@@ -185,7 +185,8 @@ class Node:
     def identify(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the result that this choice leads to: a digest of everything that its objects depend on.
 
-        The newest result of the same package on the same volume is the predecessor, unless it was made from the same.
+        The newest result of the same package on the same volume is the predecessor, unless it was made from the same; where the
+        package gives one result for a study, on whatever volume: a better series that came later takes the place of the first.
         """
         inputs = (
             "result",
@@ -197,13 +198,17 @@ class Node:
             _ENCODER,
         )
         with self.engine.begin() as connection:
-            latest = journal.find_latest(connection, stored.study_instance_uid, choice)
+            latest = journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
         if latest is None:
             return ResultIdentity(derive_digest(*inputs), None)
         key, predecessor = latest
         if derive_digest(*inputs, predecessor) == key or derive_digest(*inputs) == key:
             return ResultIdentity(key, predecessor or None)
         return ResultIdentity(derive_digest(*inputs, key), key)
+
+    def _is_one_of_study(self, choice: Accepted) -> bool:
+        """Whether the choice's package gives one result for a study."""
+        return self.package(choice).manifest.accept.series_per_study == 1
 
     def find_result(self, choice: Accepted, identity: ResultIdentity) -> Result | None:
         """The result of a key, where an earlier job made it."""
@@ -218,8 +223,7 @@ class Node:
             return None
         assert isinstance(result, Analysed | NotAnalysed)
         # A process that died or hung says nothing about the images: who asks again gets another try.
-        is_final = isinstance(result, Analysed) or not isinstance(result.reason, ModelFailed | ModelTooSlow)
-        return result if is_final else None
+        return None if is_to_try_again(result) else result
 
     def infer(self, choice: Accepted, identity: ResultIdentity, stored: StoredSeries, geometry: Geometry) -> Result:
         """Run the choice's package on its volume in the inference process."""
@@ -260,7 +264,10 @@ class Node:
         deliveries = tuple(self.sending.keep_objects(result, name, objects) for name, objects in made.items() if objects)
         with self.engine.begin() as connection:
             study = job.study_instance_uid
-            if journal.is_closed(connection, study, job.generation) or not journal.may_follow(connection, study, choice, identity):
+            of_study = self._is_one_of_study(choice)
+            if journal.is_closed(connection, study, job.generation):
+                return False
+            if not journal.may_follow(connection, study, choice, identity, of_study=of_study):
                 return False
             journal.write_result(connection, record)
             for delivery in deliveries:
@@ -282,10 +289,13 @@ class Node:
         with self.engine.begin() as connection:
             return journal.is_closed(connection, job.study_instance_uid, job.generation)
 
-    def close_study(self, job: journal.StudyJob) -> None:
-        """The job of a study is finished."""
+    def close_study(self, job: journal.StudyJob, *, is_analysed: bool) -> None:
+        """The job of a study is finished; where a model failed on it, it waits for a person, and its images stay."""
+        failure = None if is_analysed else AnalysisFailed.__name__
         with self.engine.begin() as connection:
-            journal.close_study(connection, job.study_instance_uid, job.generation, self.clock.now())
+            journal.close_study(connection, job.study_instance_uid, job.generation, self.clock.now(), failure)
+        if failure is not None:
+            log(StudyFailed(derive_key(job.study_instance_uid), AnalysisFailed))
 
     def fail_study(self, job: journal.StudyJob, error: Exception) -> None:
         """The job of a study is ended by an error that another try does not help; a file that a rule removed meanwhile is none."""
@@ -307,6 +317,11 @@ class Node:
         in_service = tuple(package.ref.name for package in self.packages if package.ref.name not in self.out_of_service)
         with self.engine.begin() as connection:
             return journal.judge_what_was_out_of_service(connection, self.client, in_service, self.clock.now())
+
+
+def is_to_try_again(result: Result) -> bool:
+    """Whether a result says nothing about the images, but that the model's process died on them or hung."""
+    return isinstance(result, NotAnalysed) and isinstance(result.reason, ModelFailed | ModelTooSlow)
 
 
 @dataclass(frozen=True, slots=True)

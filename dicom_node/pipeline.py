@@ -8,7 +8,7 @@ asks the destination whether it holds it.
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
 from dicom_node.journal import DeliveryJob, Look, ProofJob, Step, StudyJob
-from dicom_node.node import Node
+from dicom_node.node import Node, is_to_try_again
 from dicom_node.sending import Destination, Sending
 from dicom_node.values import (
     Accepted,
@@ -50,6 +50,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
     if not node.write_answers(job, answers):
         return
 
+    is_analysed = True
     for choice in (answer for answer in answers if isinstance(answer, Accepted) and answer.chosen):
         series = next(one for one in study if one.headers.series_instance_uid == choice.series_instance_uid)
         source = next(one for one in stored if one.series_instance_uid == choice.series_instance_uid)
@@ -66,7 +67,8 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
             made[destination.name] = objects
         if not node.write_result(job, choice, identity, result, made):
             return  # the newer job does it, or one that the next sweep starts, which finds the other result
-    node.close_study(job)
+        is_analysed = is_analysed and not is_to_try_again(result)
+    node.close_study(job, is_analysed=is_analysed)
 
 
 def send(job: DeliveryJob, sending: Sending) -> None:
@@ -113,7 +115,10 @@ def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, se
     for _ in range(tries):
         try:
             return node.infer(choice, identity, stored, geometry)
-        except (ChildDied, ChildRaised):
+        except ChildRaised as error:
+            if error.for_now:
+                raise  # a disk that is away says nothing about the model: another job tries again later
+        except ChildDied:
             continue
         except ChildTooSlow as error:
             reason = ModelTooSlow(error.limit_s)

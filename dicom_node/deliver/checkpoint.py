@@ -46,7 +46,24 @@ class Checkpoint(threading.Event):
             return not self._is_standing
 
 
+class GuardedAssociation(Association):
+    """An association whose thread stands still when its checkpoint is closed, whatever `_is_paused` says.
+
+    pynetdicom waits for that flag after it has closed the checkpoint; a report that is being served in a thread of its own takes the
+    flag away at its end, after which nobody would set it any more.
+    """
+
+    @property
+    def _is_paused(self) -> bool:
+        return True
+
+    @_is_paused.setter
+    def _is_paused(self, _: bool) -> None:
+        pass
+
+
 def guard(association: Association) -> Association:
     """Give an association such a checkpoint, before anything is sent on it."""
     association._reactor_checkpoint = Checkpoint(association)
+    association.__class__ = GuardedAssociation  # the library makes it, and has no place to say of which class
     return association

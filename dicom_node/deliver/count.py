@@ -58,7 +58,7 @@ def _ask_number(association: Association, peer_name: PeerName, query: Dataset) -
     query.SOPInstanceUID = ""
     # a peer that ignores a key answers with everything it has
     listed = (answer for answer in find(association, peer_name, query) if _names(answer, "SeriesInstanceUID", query))
-    return len({str(answer.get("SOPInstanceUID", "")) for answer in listed} - {""})
+    return len({text_of(answer, "SOPInstanceUID") for answer in listed} - {""})
 
 
 def find(association: Association, peer_name: PeerName, query: Dataset) -> Iterator[Dataset]:
@@ -67,22 +67,29 @@ def find(association: Association, peer_name: PeerName, query: Dataset) -> Itera
             raise PeerUnreachable(peer_name)
         if status.Status == _SUCCESS:
             return
-        if status.Status not in _PENDING or number >= MOST_ANSWERS:
-            raise NoAnswer
-        if answer is not None:
-            yield answer
+        if status.Status not in _PENDING or number >= MOST_ANSWERS or answer is None:
+            raise NoAnswer  # also where an answer cannot be read: it may have been the one that was asked for
+        yield answer
+
+
+def text_of(answer: Dataset, keyword: str) -> str:
+    """An answer's value; raises NoAnswer where it cannot be read."""
+    try:
+        return str(answer.get(keyword) or "")
+    except Exception as cause:  # pydicom raises what comes up, as the peer wrote it
+        raise NoAnswer from cause
 
 
 def _names(answer: Dataset, keyword: str, query: Dataset) -> bool:
     """Whether an answer is about what was asked. A unique key that a peer leaves out counts as the one that was asked for."""
-    found = str(answer.get(keyword) or "")
+    found = text_of(answer, keyword)
     return found in ("", str(query.get(keyword)))
 
 
 def _parse_number(answer: Dataset) -> int | None:
     """The number that came back, or None where it is absent, empty or none."""
     try:
-        number = int(answer.get("NumberOfSeriesRelatedInstances") or 0)
-    except (TypeError, ValueError):
+        number = int(text_of(answer, "NumberOfSeriesRelatedInstances") or 0)
+    except ValueError:
         return None
     return number if number > 0 else None

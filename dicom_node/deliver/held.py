@@ -10,7 +10,7 @@ from pynetdicom.presentation import build_context
 from dicom_node.values import Held, Holding, PeerName, Proof
 
 from .association import Line, associate
-from .count import FIND, NoAnswer, find
+from .count import FIND, NoAnswer, find, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _ask_one(association: Association, destination: PeerName, one: Acknowledged)
     query.SOPInstanceUID = one.sop_instance_uid
     try:
         # a peer that ignores a key answers with everything it has
-        named = {str(answer.get("SOPInstanceUID") or "") for answer in find(association, destination, query)}
+        named = {text_of(answer, "SOPInstanceUID") for answer in find(association, destination, query)}
     except NoAnswer:
         return Held.NOT_NOW
     if one.sop_instance_uid in named:

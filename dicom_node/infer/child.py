@@ -1,5 +1,6 @@
 """The child's side: one task after the other, each answered whatever happens; the end of the parent is the end of the child."""
 
+import errno
 import os
 import queue
 import resource
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, assert_never
 
-from dicom_node.errors import ModelUnusable
+from dicom_node.errors import ModelUnusable, is_for_now
 from dicom_node.package import Package, find_failure
 from dicom_node.values import (
     CompletenessRule,
@@ -88,7 +89,8 @@ def _answer(
         _write(Path(task.output), codec.dump(_run(task.request, readers, sessions, packages)))
     except Exception as error:  # noqa: BLE001  the outermost handler of a task
         on_error(error)
-        return Reply(error=type(error).__name__)
+        # memory is refused to it at the model's own limit
+        return Reply(error=type(error).__name__, for_now=is_for_now(error) and getattr(error, "errno", 0) != errno.ENOMEM)
     return Reply()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import signal
 import subprocess
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from dicom_node.clock import Clock
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow
 from dicom_node.values import Analysed, NotAnalysed, Reason, Result, codec
 
-from .request import LONGEST_LINE_BYTES, ExampleRequest, Request, Task, parse_reply, write_task
+from .request import LONGEST_LINE_BYTES, ExampleRequest, Reply, Request, Task, parse_reply, write_task
 
 START_LIMIT_S = 120.0  # a cold disk reads the libraries in up to a minute
 _END_LIMIT_S = 5.0
@@ -66,13 +67,16 @@ class Device:
 
     def _answer_of(self, request: Request | ExampleRequest, time_limit_s: float, memory_limit_mb: int) -> object:
         with self._turn:
-            child = self._warm()
+            try:
+                child = self._warm()
+            except ChildTooSlow as cause:  # it did not come up, which says nothing about the task
+                raise ChildDied(exit_code=-signal.SIGKILL) from cause
             output = Path(self._folder.name) / "result"
             output.unlink(missing_ok=True)
             task = Task(request=request, output=str(output), memory_limit_mb=memory_limit_mb)
-            error = self._asked(child, write_task(task), time_limit_s)
-            if error is not None:
-                raise ChildRaised(error=error)
+            reply = self._asked(child, write_task(task), time_limit_s)
+            if reply.error is not None:
+                raise ChildRaised(reply.error, reply.for_now)
             answer: object = codec.load(output.read_bytes())
             output.unlink()
         return answer
@@ -99,10 +103,10 @@ class Device:
             self._asked(self._child, b"", self._start_limit_s)
         return self._child
 
-    def _asked(self, child: "_Child", line: bytes, limit_s: float) -> str | None:
-        """Send a line and wait for the reply: the class of the error in it, or None. A child that fails is killed."""
+    def _asked(self, child: "_Child", line: bytes, limit_s: float) -> Reply:
+        """Send a line and wait for the reply. A child that fails is killed."""
         try:
-            return parse_reply(child.ask(line, self._clock, limit_s)).error
+            return parse_reply(child.ask(line, self._clock, limit_s))
         except (ChildDied, ChildTooSlow):
             child.end()
             self._child = None

@@ -47,9 +47,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The child's word: it is ready, or done with a task. `error` is the class of the exception that ended the task."""
+    """The child's word: it is ready, or done with a task. `error` is the class of the exception that ended the task, `for_now` whether
+    it was the machine's and may work later."""
 
     error: str | None = None
+    for_now: bool = False
 
 
 _KINDS: dict[str, type[Request] | type[ExampleRequest]] = {"Request": Request, "ExampleRequest": ExampleRequest}
@@ -74,7 +76,7 @@ def parse_task(line: bytes) -> Task:
 
 def write_reply(reply: Reply) -> bytes:
     """A reply as one line."""
-    return json.dumps({"error": reply.error}).encode("ascii") + b"\n"
+    return json.dumps({"error": reply.error, "for_now": reply.for_now}).encode("ascii") + b"\n"
 
 
 def parse_reply(line: bytes) -> Reply:
@@ -82,4 +84,4 @@ def parse_reply(line: bytes) -> Reply:
     plain = json.loads(line)
     if not isinstance(plain, dict) or not isinstance(plain.get("error"), str | None):
         raise ValueError("no reply")
-    return Reply(error=plain.get("error"))
+    return Reply(error=plain.get("error"), for_now=plain.get("for_now") is True)

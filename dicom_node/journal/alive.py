@@ -67,7 +67,7 @@ def if_dead(connection: sa.Connection, folder: Path, name: str) -> Iterator[bool
 
 
 def try_turn(connection: sa.Connection, task: str) -> bool:
-    """Whether this transaction has the turn for a task that one worker does at a time; SQLite's transactions come one by one anyway."""
+    """Whether this transaction has the turn for a task that one worker does at a time; SQLite's that write come one by one anyway."""
     if connection.dialect.name != "postgresql":
         return True
     return bool(connection.execute(sa.text("select pg_try_advisory_xact_lock(:key)"), {"key": _key(f"turn:{task}")}).scalar_one())

@@ -26,6 +26,7 @@ from .engine import (
 )
 from .results import CANCELLED, IMAGES_HAVE_LEFT, close_study, find_priority, is_cancelled, settle_study
 from .series import judge_whole
+from .store import begin_writing
 from .tables import answers, deliveries, is_open, is_unsettled, results, series, studies, was_out_of_service
 
 # What `failure` says of a study whose job was open each time the worker died; it is not started again by itself.
@@ -37,6 +38,7 @@ def take_up_forgotten(connection: sa.Connection, client: Client, now: float) -> 
 
     Where another worker is just doing so, this one leaves it to that.
     """
+    begin_writing(connection)  # a job that is started between the two looks below would be started twice
     if not try_turn(connection, "forgotten"):
         return 0
     alive = find_alive(connection)

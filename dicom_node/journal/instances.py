@@ -19,7 +19,7 @@ from dicom_node.values.receipts import Known
 
 from .engine import Client, Look
 from .series import as_reference, break_off
-from .store import insert_unless_there, now, unless_there
+from .store import insert_unless_there, is_unavailable, now, unless_there
 from .tables import conflicts, feeding, instances, is_going, refusals, series, studies
 
 # As many receipts as one transaction takes at most; more than there are associations would gain nothing.
@@ -27,9 +27,6 @@ _GROUP = 256
 _ENDING_PAUSE_S = 1.0  # between two tries to write that an association ended
 # A transaction that came across another receiver's (PostgreSQL: deadlock_detected, serialization_failure) is tried this often.
 _COMMIT_TRIES, _ACROSS = 5, ("40P01", "40001")
-# The database cannot be reached, or takes nothing from anybody: the next receipt would only wait in vain.
-_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
-
 # What images do to a series whose row is there, as `_moved` says.
 _MOVE = (
     series.update()
@@ -91,7 +88,7 @@ class Receipts:
         self._feeds.pop(association, None)
         try:
             self._write_end(association, is_broken)
-        except sa.exc.SQLAlchemyError:
+        except Exception:  # whatever it was: the row must not stay
             self._unwritten.put((association, is_broken))
             raise
 
@@ -108,7 +105,7 @@ class Receipts:
             association, is_broken = self._unwritten.get()
             try:
                 self._write_end(association, is_broken)
-            except sa.exc.SQLAlchemyError:
+            except Exception:  # noqa: BLE001  (this thread commits all receipts, and lives on)
                 self._unwritten.put((association, is_broken))
                 return
 
@@ -140,7 +137,7 @@ class Receipts:
                     outcomes = self._commit([receipt for receipt, _ in part])
                 except Exception as error:  # noqa: BLE001  whatever it was, each sender that waits gets its answer, and the thread lives
                     self._feeds.clear()  # what was not committed is not written
-                    if isinstance(error, _AWAY):
+                    if is_unavailable(error):
                         part, parts = [*part, *itertools.chain(*parts)], []
                     elif len(part) > 1:  # what the database refuses of one must not fail the others
                         parts = [[one] for one in part]
@@ -232,7 +229,11 @@ class Receipts:
             raise _Crossed
         is_same = held[uid].digest == receipt.instance.digest
         if not held[uid].is_going:
-            return Known.SAME if is_same else self._set_aside(connection, receipt, at)
+            if is_same:
+                return Known.SAME
+            if receipt.was_there and not self._is_there(receipt.instance):
+                return InstanceBeingRemoved()  # it had been set aside before, and retention removed it meanwhile
+            return self._set_aside(connection, receipt, at)
         if not self._is_there(receipt.instance) or not (is_same or held[uid].is_gone):
             return InstanceBeingRemoved()  # its file went between writing and this receipt: whoever sends it again brings it back
         # Other bytes too: there are no first ones any more that they could be mistaken for.

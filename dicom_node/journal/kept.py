@@ -43,6 +43,10 @@ class Kept:
             except ValueError:
                 continue
 
+    def has_records(self) -> bool:
+        """Whether there is one at all."""
+        return next(self._place.read_all(".record"), None) is not None
+
     def find_record(self, shard: str) -> object | None:
         """One of the records in a part of what is kept (two hexadecimal digits); None where there is none, or it is damaged."""
         name = next((name for name, _ in self._place.find(shard) if name.endswith(".record")), None)

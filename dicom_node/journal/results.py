@@ -46,20 +46,23 @@ def forget_value(connection: sa.Connection, key: str) -> None:
     connection.execute(results.update().where(results.c.key == key, results.c.kept != "").values(kept=""))
 
 
-def may_follow(connection: sa.Connection, study_instance_uid: str, choice: Accepted, identity: ResultIdentity) -> bool:
+def may_follow(connection: sa.Connection, study_instance_uid: str, choice: Accepted, identity: ResultIdentity, *, of_study: bool) -> bool:
     """Whether the newest result of a choice is the one that an identity was made after, or the same; asked under the study's lock."""
-    latest = find_latest(connection, study_instance_uid, choice)
+    latest = find_latest(connection, study_instance_uid, choice, of_study=of_study)
     return (None if latest is None else latest[0]) in (identity.predecessor_key, identity.key)
 
 
-def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Accepted) -> tuple[str, str] | None:
-    """Key and predecessor's key ("" for none) of the newest analysed result of the choice's package on its volume."""
+def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Accepted, *, of_study: bool) -> tuple[str, str] | None:
+    """Key and predecessor's key ("" for none) of the newest analysed result of the choice's package on its volume.
+
+    `of_study`: on whatever volume of the study, for a package that gives one result for all of it.
+    """
+    same_volume = sa.and_(results.c.series_instance_uid == choice.series_instance_uid, results.c.volume == choice.volume)
     row = connection.execute(
         sa.select(results.c.key, results.c.predecessor)
         .where(
             results.c.study_instance_uid == study_instance_uid,
-            results.c.series_instance_uid == choice.series_instance_uid,
-            results.c.volume == choice.volume,
+            sa.true() if of_study else same_volume,
             results.c.package == choice.package,
             results.c.findings.is_not(None),
         )
@@ -73,7 +76,9 @@ def write_result(connection: sa.Connection, record: ResultRecord) -> None:
     """Record a result once; the same key again changes nothing, but for one that was not analysed, or was removed by a rule since."""
     if insert_result(connection, record):
         return
-    is_open = sa.and_(results.c.key == record.key, sa.or_(results.c.findings.is_(None), results.c.kept == ""))
+    is_open = sa.and_(results.c.key == record.key, results.c.findings.is_(None))
+    if record.findings is not None:  # one whose value was lost stays what was sent, where another try fails
+        is_open = sa.and_(results.c.key == record.key, sa.or_(results.c.findings.is_(None), results.c.kept == ""))
     anew = {"kept": record.kept, "findings": record.findings, "made_at": record.made_at}
     connection.execute(results.update().where(is_open).values(anew))
 
@@ -121,12 +126,15 @@ def has_open_series(connection: sa.Connection, study_instance_uid: str) -> bool:
 
 
 def is_closed(connection: sa.Connection, study_instance_uid: str, generation: int) -> bool:
-    """Whether a generation of a study is finished, failed or cancelled, or a newer one does its work. It stays so until the
-    transaction ends: what is written meanwhile stands before whatever a newer generation finds."""
+    """Whether a generation of a study is finished, failed or cancelled, or a newer one does its work: also one that begins only when
+    what is arriving now is complete (decision 0003). It stays so until the transaction ends: what is written meanwhile stands before
+    whatever a newer generation finds."""
     lock_study(connection, study_instance_uid)
     asked = sa.select(studies.c.closed, studies.c.generation).where(studies.c.study_instance_uid == study_instance_uid)
     study = connection.execute(asked).first()
-    return study is None or study.closed >= generation or study.generation > generation
+    if study is None or study.closed >= generation or study.generation > generation:
+        return True
+    return has_open_series(connection, study_instance_uid)
 
 
 def lock_study(connection: sa.Connection, study_instance_uid: str) -> None:

@@ -76,6 +76,8 @@ def remove_images(connection: sa.Connection, study_instance_uid: str, remove: Ca
 def finish_images(connection: sa.Connection, study_instance_uid: str, remove_file: Callable[[str], None], now: float) -> bool:
     """Note that a study's images are gone, with those that were set aside; not where one has come back. Whether it was noted."""
     begin_writing(connection)
+    uid = instances.c.sop_instance_uid  # locked first, in this order, as receipts do: one that is just coming back must be seen below
+    connection.execute(sa.select(uid).where(_of(instances, study_instance_uid)).order_by(uid).with_for_update()).all()
     study = connection.execute(sa.select(studies).where(_of(studies, study_instance_uid)).with_for_update()).first()
     if study is None or study.images_removed_at is not None:
         return False  # another worker has come so far too

@@ -92,9 +92,14 @@ def is_damage(error: BaseException | None) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
+_READ_ONLY = "25006"  # of PostgreSQL: a standby, or one that has just been made one
+
+
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error says that the database does not take anything now: it is full, locked or away."""
-    return isinstance(error, sa.exc.OperationalError)
+    """Whether an error says that the database takes nothing from anybody now: it is full, locked, away, or read-only for a while."""
+    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+        return True
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY
 
 
 def is_damaged(url: str, *, largest_bytes: int | None = None) -> bool:

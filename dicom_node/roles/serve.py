@@ -63,10 +63,10 @@ def run(config: Config, clock: Clock) -> int:
 
 
 def _bring_up(config: Config, clock: Clock) -> None:
-    """The journal in its newest schema; one that is damaged, or knows of nothing although there are images, is made anew first."""
+    """The journal in its newest schema; one that is damaged, or knows of nothing that is there, is made anew first."""
     if journal.is_damaged(config.database, largest_bytes=_LOOKED_THROUGH_BYTES):
         _mend(config, clock)
-    elif journal.holds_nothing(config.database) and spool.open_spool(config).has_any():
+    elif journal.holds_nothing(config.database) and (spool.open_spool(config).has_any() or journal.open_kept(config).has_records()):
         log(JournalDamaged(rebuild_journal(config, clock)))
     journal.migrate(config.database)
     _follow_clock(config, clock)

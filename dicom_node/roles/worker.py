@@ -1,6 +1,5 @@
 """Runs the jobs: looks at series, analyses studies, delivers results."""
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from typing import TypeVar
 from dicom_node import infer, journal, pipeline
 from dicom_node.clock import Clock
 from dicom_node.config import Config
-from dicom_node.errors import Again, ChildRaised, NodeError, SchemaTooOld
+from dicom_node.errors import ChildRaised, SchemaTooOld, is_for_now
 from dicom_node.log import (
     ClockSet,
     ForgottenTakenUp,
@@ -199,23 +198,9 @@ def _work(job: journal.StudyJob, step: journal.Step, node: Node, stop: threading
     try:
         pipeline.run(job, node, step)
     except Exception as error:
-        if stop.is_set() or _may_work_later(error):
+        if stop.is_set() or is_for_now(error) or journal.is_unavailable(error):
             raise
         node.fail_study(job, error)
-
-
-# A disk that is full, broken for now, read-only or away; too little memory; too many open files.
-_FOR_NOW = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
-
-
-def _may_work_later(error: Exception) -> bool:
-    match error:
-        case NodeError():
-            return error.again is Again.LATER
-        case OSError():
-            return error.errno in _FOR_NOW
-        case _:
-            return journal.is_unavailable(error)
 
 
 def _guarded(run: Callable[[Job], None]) -> Callable[[Job], None]:
@@ -240,7 +225,7 @@ def _recorded(run: Callable[[Job], None], record: Callable[[Job, Exception], Non
             run(job)
         except Exception as error:
             log_broken(RoleName.WORKER, error)
-            if stop.is_set() or _may_work_later(error):
+            if stop.is_set() or is_for_now(error) or journal.is_unavailable(error):
                 raise
             record(job, error)
 

@@ -1,17 +1,24 @@
 """The node asks the PACS how many instances a series has, and believes only an answer."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import pydicom.config
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage
 from pynetdicom import evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from dicom_node.deliver import ask_count, ask_echo
+from dicom_node.deliver.count import NoAnswer, _parse_number, find
 from dicom_node.errors import AssociationRejected, NoPresentationContext, PeerUnreachable, StatusRefused
 from dicom_node.values import PeerName, derive_uid
 from tests.deliver.objects import LIMITS, Listener, peer_at
@@ -93,6 +100,31 @@ def test_a_number_that_says_nothing_is_not_believed(told: object) -> None:
 
     with Listener(StudyRootQueryRetrieveInformationModelFind, (evt.EVT_C_FIND, answer_query)) as port:
         assert ask_count(PACS, peer_at(port), "NODE", "1.2", "1.3", LIMITS) == 1
+
+
+@pytest.mark.parametrize("told", [b"inf ", b"1.5 ", b"\xff\xff", b"9" * 5000])
+def test_a_number_that_is_none_says_nothing(told: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a peer writes there, nobody waits in vain for the count: None, or no answer."""
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)  # as the node does
+    answer = Dataset()
+    answer[0x00201209] = RawDataElement(Tag(0x00201209), "IS", len(told), told, 0, is_implicit_VR=True, is_little_endian=True)
+    with contextlib.suppress(NoAnswer):
+        assert _parse_number(answer) is None
+
+
+def test_an_answer_that_cannot_be_read_says_nothing() -> None:
+    """It may have been the one that was asked for: what is not known is not taken for none."""
+
+    class Garbled:
+        """What pynetdicom gives where an identifier does not decode: the status alone."""
+
+        def send_c_find(self, *_: object) -> Iterator[tuple[Dataset, Dataset | None]]:
+            pending = Dataset()
+            pending.Status = 0xFF00
+            yield pending, None
+
+    with pytest.raises(NoAnswer):
+        list(find(cast("Association", Garbled()), PACS, Dataset()))
 
 
 def test_an_association_that_breaks_during_the_query_is_an_error() -> None:

@@ -1,12 +1,14 @@
 """An inference process whose package loader does what the package's folder is called: the real loop, with accidents on demand."""
 
 import ctypes
+import errno
 import os
 import sys
 import time
 from pathlib import Path
 
 from dicom_node import infer
+from dicom_node.errors import SpoolFailed
 from dicom_node.package import Package, load_package
 from dicom_node.values import Geometry, Reason, SeriesHeaders
 from dicom_node.values.reasons import NoPixels
@@ -20,6 +22,10 @@ def load(folder: Path) -> Package:
     match folder.name.partition("-")[0]:
         case "raise":
             raise Unheard("Muster^Erika")
+        case "disk":
+            raise SpoolFailed(errno.EIO)
+        case "full":
+            raise OSError(errno.ENOMEM, "at the model's own limit")
         case "hang":
             time.sleep(600)
         case "kill":

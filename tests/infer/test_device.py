@@ -106,6 +106,14 @@ def test_an_exception_is_answered_by_its_class_alone_and_the_child_goes_on(
     assert child_of(device) == first
 
 
+def test_a_child_says_whether_it_was_the_machines_fault(device: infer.Device, request_for: Callable[[str], infer.Request]) -> None:
+    """A disk that is away is not the model's: the job is done again later, and no try of the model's is spent."""
+    for accident, error, for_now in (("disk", "SpoolFailed", True), ("full", "OSError", False), ("raise", "Unheard", False)):
+        with pytest.raises(ChildRaised) as caught:
+            run(device, request_for(accident))
+        assert (caught.value.error, caught.value.for_now) == (error, for_now)
+
+
 @pytest.mark.parametrize(("accident", "exit_code"), [("kill", -signal.SIGKILL), ("crash", -signal.SIGSEGV), ("exit", 3)])
 def test_a_child_that_dies_is_replaced(
     device: infer.Device, request_for: Callable[[str], infer.Request], accident: str, exit_code: int

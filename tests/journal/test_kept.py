@@ -62,6 +62,9 @@ def test_a_record_of_a_part_is_found_or_none(opening: Opening) -> None:
     kept.write_record(make_record(1))
     found = [record for record in (kept.find_record(f"{shard:02x}") for shard in range(256)) if record is not None]
     assert found == [make_record(1)]
+    assert kept.has_records()
+    kept.remove_record(make_record(1).identity)
+    assert not kept.has_records()
 
 
 def test_values_that_nobody_wanted_since_a_time_are_found_and_nothing_else(opening: Opening) -> None:

@@ -1,5 +1,6 @@
 """Receipts and the jobs that hang on them."""
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -120,6 +121,27 @@ def test_an_end_that_the_database_does_not_take_is_written_when_it_does(book: Bo
         connection.execute(sa.text("alter table node_feeding_away rename to node_feeding"))
     wait_until(lambda: feeders(book)[0] == 0, limit_s=30, every_s=0.1, what="the ends are not written")
     assert feeders(book) == (0, pytest.approx(book.now(), abs=30.0))
+
+
+def test_an_end_that_cannot_be_written_for_want_of_anything_is_written_later(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be opened: the time cannot be asked. The thread that commits receipts lives on, and the row does not stay."""
+    book.receipts.commit(receipt(1, association="a:1"))
+    steady = book.clock.steady
+
+    def no_descriptor(*_: object) -> tuple[str, float]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(book.clock, "steady", no_descriptor)
+    monkeypatch.setattr(journal.instances, "now", no_descriptor)
+    with pytest.raises(OSError, match="too many"):
+        book.receipts.association_ended("a:1", is_broken=True)
+    with pytest.raises(OSError, match="too many"):
+        book.receipts.commit(receipt(2, association="a:2"))
+    wait_until(lambda: book.receipts._unwritten.qsize() == 1, limit_s=30, what="the end is not tried again")
+    monkeypatch.undo()
+    assert book.clock.steady() == steady()
+    assert book.receipts.commit(receipt(2, association="a:2")) is Known.NEW
+    wait_until(lambda: feeders(book)[1] is not None, limit_s=30, every_s=0.1, what="the end is not written")
 
 
 def test_a_receiver_that_starts_breaks_off_what_its_predecessor_had_open(book: Book) -> None:

@@ -204,6 +204,15 @@ def test_a_file_that_had_come_before_is_looked_for_once_more_when_its_rows_are_g
         assert receipts.commit(receipt(1)) is (Known.SAME if is_there else Known.NEW)
 
 
+def test_other_bytes_whose_file_has_gone_since_are_asked_for_again(book: Book) -> None:
+    """They had been set aside before, and retention removed them between the writing of their file and the receipt."""
+    with journal.open_receipts(book.engine, book.client, book.clock, lambda _: False) as receipts:
+        receipts.commit(receipt(1))
+        with pytest.raises(InstanceBeingRemoved):
+            receipts.commit(dataclasses.replace(receipt(1, digest="other"), was_there=True))
+        assert receipts.commit(receipt(1, digest="other")) is Known.CONFLICT
+
+
 def test_other_bytes_are_the_instance_where_the_first_ones_have_left(book: Book) -> None:
     """A patient was merged in the PACS, and the study sent again: there is nothing any more that it could be mistaken for."""
     done_study(book)

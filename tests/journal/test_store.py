@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from psycopg.errors import ReadOnlySqlTransaction
 
 from dicom_node import journal
 from dicom_node.journal import store
@@ -63,6 +64,22 @@ def test_processes_that_migrate_at_once_do_not_disturb_each_other(url: str) -> N
     program = f"from dicom_node import journal; journal.migrate({url!r})"
     started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
     assert [process.wait(60) for process in started] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_unavailable"),
+    [
+        (sa.exc.OperationalError("", {}, Exception()), True),
+        (sa.exc.InterfaceError("", {}, Exception()), True),  # the connection is gone
+        (sa.exc.TimeoutError(), True),  # none of the pool is free
+        (sa.exc.InternalError("", {}, ReadOnlySqlTransaction()), True),  # a standby
+        (sa.exc.InternalError("", {}, Exception()), False),
+        (sa.exc.IntegrityError("", {}, Exception()), False),
+        (ValueError(), False),
+    ],
+)
+def test_a_database_that_takes_nothing_now_is_told_from_one_that_was_asked_wrongly(error: Exception, is_unavailable: bool) -> None:
+    assert store.is_unavailable(error) == is_unavailable
 
 
 def test_time_goes_on_when_the_clock_is_set_or_lost(url: str) -> None:

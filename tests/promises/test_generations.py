@@ -18,10 +18,11 @@ from pydicom.dataset import Dataset
 from dicom_node import infer, journal, pipeline
 from dicom_node.clock import SystemClock
 from dicom_node.config import Config, NodeFile, Peer
+from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, is_for_now
 from dicom_node.journal.tables import answers, deliveries, results, series, studies
 from dicom_node.node import Node, load_packages
 from dicom_node.roles import inference
-from dicom_node.values import AETitle, CompletenessRule, Priority, Receipt, Result
+from dicom_node.values import AETitle, CompletenessRule, Priority, Receipt, Result, derive_uid
 from tests.faults.studies import make_study, write_package
 from tests.journal.conftest import Book, url
 from tests.journal.test_forgotten import complete_a_study
@@ -80,6 +81,18 @@ IMAGES = make_study("generations", 14)
 STUDY, SERIES = str(IMAGES[0].StudyInstanceUID), str(IMAGES[0].SeriesInstanceUID)
 
 
+def make_better() -> list[Dataset]:
+    """Another series of the same study, with more slices: the one that the package would choose."""
+    found = make_study("generations", 18)
+    for image in found:
+        image.SeriesInstanceUID = derive_uid("test", "better", SERIES)
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = derive_uid("test", "better", str(image.SOPInstanceUID))
+    return found
+
+
+BETTER = make_better()
+
+
 @pytest.fixture
 def workers(url: str, tmp_path: Path) -> Iterator[list[Worker]]:
     journal.migrate(url)
@@ -98,7 +111,12 @@ def workers(url: str, tmp_path: Path) -> Iterator[list[Worker]]:
 
 def arrive(worker: Worker, images: list[Dataset]) -> None:
     """Images come, and their series is complete: a job of the study's next generation."""
-    node = worker.node
+    begin_to_arrive(worker, images)
+    complete(worker, str(images[0].SeriesInstanceUID))
+
+
+def begin_to_arrive(worker: Worker, images: list[Dataset]) -> None:
+    node, uid = worker.node, str(images[0].SeriesInstanceUID)
     with journal.open_receipts(node.engine, node.client, node.clock, node.images.has) as receipts:
         for image in images:
             one = encode(image)
@@ -111,10 +129,14 @@ def arrive(worker: Worker, images: list[Dataset]) -> None:
                 called=AETitle("NODE"),
                 source="127.0.0.1",
             )
-            receipts.commit(Receipt(reference, STUDY, SERIES, AETitle("CT"), AETitle("NODE"), ""))
+            receipts.commit(Receipt(reference, STUDY, uid, AETitle("CT"), AETitle("NODE"), ""))
+
+
+def complete(worker: Worker, uid: str) -> None:
+    node = worker.node
     with node.engine.begin() as connection:
-        generation = connection.execute(sa.select(series.c.generation)).scalar_one()
-        found = journal.read_open_series(connection, journal.Look(STUDY, SERIES, generation, number=0))
+        generation = connection.execute(sa.select(series.c.generation).where(series.c.series_instance_uid == uid)).scalar_one()
+        found = journal.read_open_series(connection, journal.Look(STUDY, uid, generation, number=0))
         assert found is not None
         journal.close_series(connection, node.client, found, CompletenessRule.COUNT, Priority.ROUTINE)
 
@@ -163,6 +185,81 @@ def test_one_report_is_current_whoever_is_first(workers: list[Worker], order: Ca
     with workers[0].node.engine.begin() as connection:
         (study,) = connection.execute(sa.select(studies)).all()
     assert (study.closed, study.failure) == (2, None)
+
+
+def test_a_job_makes_nothing_of_a_study_of_which_another_series_arrives(workers: list[Worker]) -> None:
+    """Decision 0003: which series is best is asked when all are here. The job may have waited long, or have been at work."""
+    older, newer = workers
+    arrive(older, IMAGES)
+    older.begin(1)
+    begin_to_arrive(older, BETTER)
+    older.finish()
+    pipeline.run(journal.StudyJob(STUDY, 1), newer.node, lambda f, *a, **k: f(*a, **k))  # as one that had waited until now
+    assert (reports(older), newer.device.analyses) == ([], 0)
+    with older.node.engine.begin() as connection:
+        assert journal.take_up_forgotten(connection, older.node.client, 5000.0) == 0  # its turn comes when the series is complete
+    complete(older, str(BETTER[0].SeriesInstanceUID))
+    newer.run(2)
+    assert len(reports(newer)) == 1
+    with newer.node.engine.begin() as connection:
+        assert connection.execute(sa.select(results.c.series_instance_uid)).scalars().all() == [str(BETTER[0].SeriesInstanceUID)]
+        assert connection.execute(sa.select(studies.c.closed)).scalar_one() == 2
+
+
+def test_a_better_series_that_comes_later_takes_the_place_of_the_first(workers: list[Worker]) -> None:
+    older, newer = workers
+    arrive(older, IMAGES)
+    older.run(1)
+    arrive(older, BETTER)
+    newer.run(2)
+    found = reports(newer)
+    assert [replaced for _, replaced in found] == [None, found[0][0]]
+    before = everything(newer)
+    with newer.node.engine.begin() as connection:
+        assert journal.judge_again(connection, newer.node.client, STUDY)
+    pipeline.run(journal.StudyJob(STUDY, 3), newer.node, lambda f, *a, **k: f(*a, **k))  # by hand: the same once more
+    assert everything(newer)[1:3] == before[1:3]
+
+
+def test_a_disk_that_is_away_is_not_the_models_fault(workers: list[Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job ends without a word, and is started again; the study is not said to be analysed, nor failed."""
+    worker = workers[0]
+    arrive(worker, IMAGES)
+    monkeypatch.setattr(worker.device, "run", failing(ChildRaised("SpoolFailed", for_now=True)))
+    with pytest.raises(ChildRaised) as caught:
+        pipeline.run(journal.StudyJob(STUDY, 1), worker.node, lambda f, *a, **k: f(*a, **k))
+    assert is_for_now(caught.value)
+    with worker.node.engine.begin() as connection:
+        assert connection.execute(sa.select(studies.c.closed)).scalar_one() == 0
+        assert connection.execute(sa.select(results)).all() == []
+
+
+@pytest.mark.parametrize("error", [ChildDied(-11), ChildRaised("ValueError"), ChildTooSlow(60.0)])
+def test_a_study_on_which_the_model_fails_waits_for_a_person(
+    workers: list[Worker], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Its images stay, it is among the dead, and another try analyses it."""
+    worker = workers[0]
+    arrive(worker, IMAGES)
+    monkeypatch.setattr(worker.device, "run", failing(error))
+    pipeline.run(journal.StudyJob(STUDY, 1), worker.node, lambda f, *a, **k: f(*a, **k))
+    with worker.node.engine.begin() as connection:
+        (study,) = connection.execute(sa.select(studies)).all()
+    assert (study.closed, study.failure, study.done_at) == (1, "AnalysisFailed", None)
+    monkeypatch.undo()
+    with worker.node.engine.begin() as connection:
+        assert journal.judge_again(connection, worker.node.client, STUDY)
+    worker.run(2)
+    assert len(reports(worker)) == 1
+    with worker.node.engine.begin() as connection:
+        assert connection.execute(sa.select(studies.c.failure)).scalar_one() is None
+
+
+def failing(error: Exception) -> Callable[..., Result]:
+    def run(*_: object, **__: object) -> Result:
+        raise error
+
+    return run
 
 
 def test_a_late_job_of_an_older_generation_changes_nothing(workers: list[Worker]) -> None:

@@ -10,6 +10,7 @@ from dicom_node import journal
 from dicom_node.clock import SystemClock
 from dicom_node.config import Config
 from dicom_node.journal.tables import deliveries, instances, results, studies
+from dicom_node.roles import serve
 from dicom_node.roles.replay import rebuild_journal, replay_spool
 from dicom_node.values import Accepted
 from tests.journal.conftest import HandClock, url
@@ -44,7 +45,7 @@ def test_images_results_and_what_was_made_of_them_are_there_again(url: str, tmp_
     assert [(row.key, row.predecessor, row.number) for row in rows(config, results)] == [(first, None, 0), (second, first, 1)]
     engine = journal.open_engine(url)
     with engine.begin() as connection:
-        assert journal.find_latest(connection, STUDY, CHOICE) == (second, first)
+        assert journal.find_latest(connection, STUDY, CHOICE, of_study=False) == (second, first)
         assert journal.find_result(connection, CHOICE, second) is not None
     engine.dispose()
     # Who is asked for a proof is asked, and gets what it lacks; to the other one the same objects are sent again.
@@ -52,6 +53,19 @@ def test_images_results_and_what_was_made_of_them_are_there_again(url: str, tmp_
         *[("pacs", "sent", None)] * 2,
         *[("viewer", "queued", None)] * 2,
     ]
+
+
+def test_a_journal_that_is_lost_is_made_again_from_results_alone(tmp_path: Path) -> None:
+    """All images have left by rule: what late ones lead to must name what was sent before."""
+    config = make_config(tmp_path)
+    key = keep_result(config, 1)
+    keep_objects(config, key, "pacs")
+    serve._bring_up(config, SystemClock())
+    assert [row.key for row in rows(config, results)] == [key]
+    assert len(rows(config, deliveries)) == 2
+    before = rows(config, results)
+    serve._bring_up(config, SystemClock())  # what is there is left alone
+    assert rows(config, results) == before
 
 
 def test_a_replay_of_what_the_journal_knows_changes_no_result_and_no_delivery(url: str, tmp_path: Path) -> None:
@@ -78,7 +92,7 @@ def test_a_result_whose_value_is_gone_still_counts_and_is_not_taken_for_there(tm
     assert replay_spool(config, "", SystemClock()) is not None
     engine = journal.open_engine(config.database)
     with engine.begin() as connection:
-        assert journal.find_latest(connection, STUDY, CHOICE) == (key, "")
+        assert journal.find_latest(connection, STUDY, CHOICE, of_study=False) == (key, "")
         assert journal.find_result(connection, CHOICE, key) is None
     engine.dispose()
 

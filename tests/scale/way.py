@@ -98,7 +98,7 @@ class Way:
         with self.engine.begin() as connection:
             journal.write_answers(connection, named.study, (choice, other))
         with self.engine.begin() as connection:
-            journal.find_latest(connection, named.study, choice)
+            journal.find_latest(connection, named.study, choice, of_study=True)
         record = ResultRecord.of(choice, result, self.kept.write_value(result), self.clock.now())
         with self.engine.begin() as connection:
             assert journal.find_result(connection, choice, named.result_key) is None
