@@ -296,6 +296,7 @@ class ChildRaised(InferenceError):
     for_now: bool = False
 
 
+@dataclass
 class AnalysisFailed(InferenceError):
     """A model's process died, raised or was too slow on a study, as often as it is tried."""
 

@@ -157,8 +157,6 @@ class InstanceRefused(Event, Failed):
 class FastWayClosed(Event, Failed):
     """The node does not know this version of pynetdicom: images are taken through it, at a third of the speed."""
 
-    pynetdicom: str
-
 
 @dataclass(frozen=True, slots=True)
 class FloorReached(Event, Failed):

@@ -13,6 +13,7 @@ from dicom_node.errors import (
     AnalysisFailed,
     ImageMissing,
     PackageWithdrawn,
+    PeerError,
     Problem,
     SettingsError,
     SpoolError,
@@ -103,7 +104,7 @@ class Node:
                 found.series_instance_uid,
                 self.config.node.deliver,
             )
-        except Exception as error:  # noqa: BLE001  (a peer may answer anything: then quiet time decides)
+        except PeerError as error:
             log(CountFailed(peer=PeerName(name), error=type(error)))
             return None
 

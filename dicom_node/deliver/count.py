@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
@@ -17,6 +18,9 @@ MOST_ANSWERS = 100_000  # a listing that is longer is no series
 
 FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")  # Study Root Query/Retrieve Information Model, FIND
 _SUCCESS, _PENDING = 0x0000, (0xFF00, 0xFF01)
+
+# What pydicom raises where a value is none of its VR, as the peer wrote it.
+_UNREADABLE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NotImplementedError, BytesLengthException)
 
 
 class NoAnswer(Exception):
@@ -76,7 +80,7 @@ def text_of(answer: Dataset, keyword: str) -> str:
     """An answer's value; raises NoAnswer where it cannot be read."""
     try:
         return str(answer.get(keyword) or "")
-    except Exception as cause:  # pydicom raises what comes up, as the peer wrote it
+    except _UNREADABLE as cause:
         raise NoAnswer from cause
 
 

@@ -88,7 +88,7 @@ class Receipts:
         self._feeds.pop(association, None)
         try:
             self._write_end(association, is_broken)
-        except Exception:  # whatever it was: the row must not stay
+        except (sa.exc.SQLAlchemyError, OSError):  # whatever it was: the row must not stay
             self._unwritten.put((association, is_broken))
             raise
 
@@ -105,7 +105,7 @@ class Receipts:
             association, is_broken = self._unwritten.get()
             try:
                 self._write_end(association, is_broken)
-            except Exception:  # noqa: BLE001  (this thread commits all receipts, and lives on)
+            except (sa.exc.SQLAlchemyError, OSError):  # this thread commits all receipts, and lives on
                 self._unwritten.put((association, is_broken))
                 return
 

@@ -97,7 +97,7 @@ class Receiver:
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"
         if self._is_fast and pynetdicom.__version__ not in KNOWN_VERSIONS:
             self._is_fast = False
-            log(FastWayClosed(pynetdicom.__version__))
+            log(FastWayClosed())
         self._spool.remove_leftovers()
         self._floors.look()
         server = self._make_server()

@@ -1,5 +1,6 @@
 """The node as a person starts it: a process of its own with a configuration of its own, that tests may kill."""
 
+import contextlib
 import json
 import os
 import signal
@@ -139,7 +140,8 @@ def stopped_inference(node: NodeProcess) -> Iterator[None]:
     try:
         yield
     finally:
-        os.kill(inference, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # killed meanwhile
+            os.kill(inference, signal.SIGCONT)
 
 
 def write_node(

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from tests.faults.studies import make_study, write_package
 from tests.peers.modality import Modality
-from tests.peers.node import NodeProcess, write_node
+from tests.peers.node import NodeProcess, stopped_inference, write_node
 from tests.peers.orthanc import start_orthanc
 from tests.peers.tools import find_free_port
 from tests.peers.waiting import wait_until
@@ -39,12 +39,12 @@ def test_what_the_first_version_left_open_is_finished_by_this_one(first_version:
         node.start()
         send(node, waiting)
         wait_until(lambda: node.events("DeliveryFailed"), limit_s=120, what=node._log_end)
-        send(node, working)
-        wait_until(lambda: len(node.events("SeriesComplete")) == 2, limit_s=60, every_s=0.005, what=node._log_end)
-        send(node, arriving[:5])
-        wait_until(lambda: len(node.events("StudyJudged")) == 2, limit_s=60, every_s=0.005, what=node._log_end)
-        assert len(node.events("InferenceDone")) == 1
-        node.kill()
+        with stopped_inference(node):
+            send(node, working)
+            wait_until(lambda: len(node.events("StudyJudged")) == 2, limit_s=60, what=node._log_end)
+            send(node, arriving[:5])
+            assert len(node.events("InferenceDone")) == 1
+            node.kill()
 
         node.environment = {}
         with start_orthanc(options={"DicomPort": port}) as orthanc:
