@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -114,3 +116,19 @@ def test_many_segments_on_many_slices(tmp_path_factory: pytest.TempPathFactory) 
     objects = encode.encode(result, headers, PROFILE)
     assert encode.compare(objects, result) is None
     assert_same(opened(objects, Role.SEGMENTATION), reference_of(result, headers))
+
+
+@pytest.mark.parametrize("columns", [512, 509])
+def test_encoding_holds_pixel_data_no_more_than_twice(tmp_path: Path, columns: int) -> None:
+    """As it is packed, and in the object; in a mask that is a part of a larger array too."""
+    shape, spacing_mm = (60, 512, columns), (2.5, 0.7, 0.8)
+    datasets = make_series(base_anatomy, shape=(60, 8, 8), spacing_mm=spacing_mm)  # the encoder takes the grid from the geometry
+    headers = read_headers(datasets, tmp_path)
+    voxels = np.ones((60, 500, 600), dtype=bool)[:, :400, :410]
+    findings = [finding(number, (0, number, 2 * number), voxels) for number in range(1, 17)]
+    result = result_of(headers, geometry_of(datasets, shape, spacing_mm), *findings)
+    tracemalloc.start()
+    objects = encode.encode(result, headers, PROFILE)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2.3 * len(opened(objects, Role.SEGMENTATION).PixelData)

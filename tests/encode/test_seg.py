@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import math
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,6 +242,19 @@ def test_a_mask_that_cannot_be_is_an_error(case: Case, broken: Callable[[Finding
     result = dataclasses.replace(case.result, findings=(broken(case.result.findings[0]),))
     with pytest.raises(EncodingError):
         encode.encode(result, case.headers, PROFILE)
+
+
+def test_more_pixels_than_an_object_can_hold_are_an_error_before_they_are_made(case: Case) -> None:
+    """Pixel Data of 4 GiB and more: its length does not fit into 32 bits."""
+    geometry = dataclasses.replace(case.result.geometry, shape=(8, 65535, 65535))
+    voxels = np.ones((8, 1, 1), dtype=bool)
+    result = dataclasses.replace(case.result, geometry=geometry, findings=tuple(finding(number, (0, 0, 0), voxels) for number in (1, 2)))
+    tracemalloc.start()
+    with pytest.raises(EncodingError):
+        encode.encode(result, case.headers, PROFILE)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 100_000_000
 
 
 def test_images_without_a_place_in_the_patient_give_no_segmentation(case: Case) -> None:
