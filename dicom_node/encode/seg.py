@@ -14,6 +14,7 @@ from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
+from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, Role
@@ -137,12 +138,19 @@ def _thickness_mm(geometry: Geometry) -> float:
 
 
 def _decimal_strings(values: Sequence[float]) -> list[str]:
-    """DS of at most 16 characters; the shortest text of a number gives back what the source wrote.
+    """DS of at most 16 characters, with as many digits as these hold.
 
+    The shortest text of a number gives back what the source wrote, which may have done without the zero before the point.
     Source: PS3.5 6.2.
     """
-    texts = [repr(float(value)) for value in values]
-    return [text if len(text) <= 16 else f"{value:.9e}" for text, value in zip(texts, values, strict=True)]
+    return [_decimal_string(float(value)) for value in values]
+
+
+def _decimal_string(value: float) -> str:
+    text = repr(value)
+    if len(text) > 16 and abs(value) < 1:
+        text = text.replace("0.", ".", 1)
+    return text if len(text) <= 16 else format_number_as_ds(value)
 
 
 def _segment(finding: Finding, result: Analysed) -> hd.seg.SegmentDescription:
