@@ -5,6 +5,8 @@ Images arrive through `receive`, which ends in a receipt (`journal.Receipts`). A
 asks the destination whether it holds it.
 """
 
+from collections.abc import Sequence
+
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
 from dicom_node.journal import DeliveryJob, Look, ProofJob, Step, StudyJob
@@ -12,7 +14,6 @@ from dicom_node.node import Node, is_to_try_again
 from dicom_node.sending import Destination, Sending
 from dicom_node.values import (
     Accepted,
-    Analysed,
     AssembledSeries,
     CompletenessRule,
     DicomObject,
@@ -20,6 +21,7 @@ from dicom_node.values import (
     NotAnalysed,
     PeerName,
     Reason,
+    ReportRef,
     Result,
     ResultIdentity,
     StoredSeries,
@@ -58,13 +60,9 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
             return  # a person cancelled it meanwhile, or more has come and another job makes it of that
-        made: dict[PeerName, tuple[DicomObject, ...]] = {}
-        for destination in node.sending.destinations(source.calling):
-            objects = encode_result(result, series, destination, node)
-            if isinstance(objects, Reason):  # read back before anyone sends it, and it does not lie on the mask
-                result, made = refuse(result, objects), {}
-                break
-            made[destination.name] = objects
+        made = encode_result(result, series, node.sending.destinations(source.calling), node.sending)
+        if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
+            result, made = refuse(result, made), {}
         if not node.write_result(job, choice, identity, result, made):
             return  # the newer job does it, or one that the next sweep starts, which finds the other result
         is_analysed = is_analysed and not is_to_try_again(result)
@@ -126,18 +124,30 @@ def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, se
     return NotAnalysed(identity.key, stored.study_instance_uid, stored.series_instance_uid, node.package(choice).ref, reason)
 
 
-def encode_result(result: Result, series: AssembledSeries, destination: Destination, node: Node) -> tuple[DicomObject, ...] | Reason:
-    """The objects of a result for a destination; none where nothing was analysed; the reason where they differ from the result."""
-    match result:
-        case NotAnalysed():
-            return ()  # its reason is shown by `status`; silence would read as "nothing found"
-        case Analysed():
-            replaced = node.sending.find_replaced(result, destination.name)
+def encode_result(
+    result: Result, series: AssembledSeries, destinations: Sequence[Destination], sending: Sending
+) -> dict[PeerName, tuple[DicomObject, ...]] | Reason:
+    """The objects of a result for each destination; none where nothing was analysed; the reason where they differ from the result.
+
+    Destinations that are to get the same bytes share the objects: encoding and reading back take seconds.
+    """
+    if isinstance(result, NotAnalysed):
+        return {}  # its reason is shown by `status`; silence would read as "nothing found"
+    encoded: dict[tuple[encode.Profile, ReportRef | None], tuple[DicomObject, ...]] = {}
+    made = {}
+    for destination in destinations:
+        form = destination.profile, sending.find_replaced(result, destination.name)
+        if form not in encoded:
             try:
-                objects = encode.encode(result, series.headers, destination.profile, replaced)
+                objects = encode.encode(result, series.headers, *form)
+                difference = encode.compare(objects, result)
             except EncodingError as error:
                 return NotEncodable(error.step)
-            return encode.compare(objects, result) or objects
+            if difference is not None:
+                return difference
+            encoded[form] = objects
+        made[destination.name] = encoded[form]
+    return made
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

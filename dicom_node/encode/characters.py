@@ -8,6 +8,8 @@ from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, handled_e
 
 _DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")  # each resets a designated set to the first one (PS3.5 6.1.2.5.3)
 _FRAGMENTS = re.compile(rb"\A[^\x1b]+|\x1b[^\x1b]*")
+# What Unicode does not take apart.
+_SPELT = str.maketrans({"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
 _CONTROLS = re.compile(r"[\x1b\x80-\x9f]")
 
 
@@ -32,9 +34,19 @@ def decode(value: bytes, terms: Sequence[str]) -> str | None:
 
 
 def to_ascii(text: str) -> str:
-    """The text without accents, for an object that keeps the character set of its images because their text cannot be decoded."""
-    spelt = text.replace("œ", "oe").replace("Œ", "OE")  # Unicode does not take these apart
-    return unicodedata.normalize("NFKD", spelt).encode("ascii", "ignore").decode("ascii")
+    """The text without accents, for an object that keeps the character set of its images because their text cannot be decoded.
+
+    A question mark stands for what ASCII cannot spell: a reader sees that there was something, and no value becomes empty.
+    """
+    return "".join(map(_spell, text)) or ("?" if text else "")
+
+
+def _spell(character: str) -> str:
+    """One character in ASCII; nothing for an accent that belongs to the character before."""
+    parts = [part for part in unicodedata.normalize("NFKD", character.translate(_SPELT)) if not unicodedata.category(part).startswith("M")]
+    if not any(part.isascii() for part in parts):
+        return "?" if parts else ""
+    return "".join(part if part.isascii() else "?" for part in parts)
 
 
 def _decode_known(value: bytes, terms: tuple[str, ...]) -> str | None:

@@ -4,132 +4,104 @@ Nothing here is shared with the way of writing: the bits are unpacked, the plane
 that one fault cannot stand on both sides.
 """
 
-import io
 import math
+import struct
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, Finding, Reason, Role
+from dicom_node.values import Analysed, DicomObject, Finding, Mask, Reason, Role
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
+
+from .read_back import WrittenFrames, read_report, read_segmentation
 
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
 TOLERANCE_VOXELS = 0.25
 
-Flat = npt.NDArray[np.int64]
+_NO_MASK = Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool))
 
 
 def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
     """None where the objects say what the result says, else the first difference as a reason.
 
     The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. The report:
-    tracking UIDs, segment numbers and measured values.
+    tracking UIDs, segment numbers and measured values. Raises EncodingError where an object cannot be read.
     """
-    by_role = {one.role: pydicom.dcmread(io.BytesIO(one.content)) for one in objects}
-    segmentation, report = by_role.get(Role.SEGMENTATION), by_role.get(Role.REPORT)
-    voxels = _count_wrong_voxels(segmentation, result)
-    if voxels:
-        return ResultMismatch(voxels)
-    differences = _count_differences(report, segmentation, result)
+    content = {one.role: one.content for one in objects}
+    try:
+        segmentation, frames = read_segmentation(content[Role.SEGMENTATION]) if Role.SEGMENTATION in content else (None, None)
+        voxels = _count_wrong_voxels(segmentation, frames, result)
+        if voxels:
+            return ResultMismatch(voxels)
+        report = read_report(content[Role.REPORT]) if Role.REPORT in content else None
+        differences = _count_differences(report, segmentation, result)
+    except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
+        raise EncodingError("reading back") from cause
     return ReportMismatch(differences) if differences else None
 
 
 # -- segmentation ---------------------------------------------------------------------------------------------------------
 
 
-def _count_wrong_voxels(segmentation: Dataset | None, result: Analysed) -> int:
+def _count_wrong_voxels(segmentation: Dataset | None, frames: WrittenFrames | None, result: Analysed) -> int:
     """Voxels that are in the object and not in the result, or the other way round, over all segments."""
-    wanted = {finding.number: _mask_voxels(finding, result) for finding in result.findings}
-    written: dict[int, list[Flat]] = {}
-    misplaced = 0
-    for number, voxels, outside in _frames(segmentation, result) if segmentation is not None else ():
-        written.setdefault(number, []).append(voxels)
-        misplaced += outside
-    for number in {*wanted, *written}:
-        nothing = np.zeros(0, dtype=np.int64)
-        found = np.concatenate([*written.get(number, []), nothing])
-        misplaced += len(np.setxor1d(found, wanted.get(number, nothing))) + len(found) - len(np.unique(found))
-    return misplaced
+    masks = {finding.number: finding.mask for finding in result.findings}
+    if segmentation is None or frames is None:
+        return sum(int(np.count_nonzero(mask.voxels)) for mask in masks.values())
+    slices = _find_named_slices(frames, result)
+    if str(segmentation.FrameOfReferenceUID) != result.geometry.frame_of_reference_uid or frames.shape != result.geometry.shape[1:]:
+        slices[:] = -1
+    drift = _find_drift(frames, slices, result)
+    by_segment: dict[int, list[int]] = {number: [] for number in masks}
+    for number, segment in enumerate(frames.segments):
+        by_segment.setdefault(segment, []).append(number)
+    return sum(_count_wrong_in(masks.get(one, _NO_MASK), frames, numbers, slices, drift) for one, numbers in by_segment.items())
 
 
-def _mask_voxels(finding: Finding, result: Analysed) -> Flat:
-    index = np.argwhere(finding.mask.voxels) + np.array(finding.mask.origin)
-    return _flat(index, result)
+def _count_wrong_in(
+    mask: Mask, frames: WrittenFrames, numbers: Sequence[int], slices: npt.NDArray[np.int64], drift: npt.NDArray[np.float64]
+) -> int:
+    """Of one segment, which has the frames of these numbers: each of their pixels must be a voxel of its own, and all of them the mask.
+
+    Whether they are where they should be is asked at the corners of the mask's box: between them nothing drifts further.
+    """
+    (first, row, column), (depth, height, width) = mask.origin, mask.voxels.shape
+    corners = np.array([(1, y, x) for y in (row, row + height - 1) for x in (column, column + width - 1)])
+    in_place = np.abs(corners @ drift[numbers]).max(axis=(1, 2)) <= TOLERANCE_VOXELS
+    box = np.zeros(mask.voxels.shape, dtype=bool)
+    pixels = 0
+    for number, is_in_place in zip(numbers, in_place, strict=True):
+        plane, index = frames.pixels(number), slices[number] - first
+        pixels += int(np.count_nonzero(plane))
+        if is_in_place and 0 <= index < depth:
+            box[index] |= plane[row : row + height, column : column + width]
+    astray = pixels - int(np.count_nonzero(box))  # not in place, outside of the box, or where another pixel lies already
+    box ^= mask.voxels
+    return astray + int(np.count_nonzero(box))
 
 
-def _flat(index: npt.NDArray[np.int64], result: Analysed) -> Flat:
-    """(n, 3) indices as one number each."""
-    _, rows, columns = result.geometry.shape
-    flat: Flat = (index[:, 0] * rows + index[:, 1]) * columns + index[:, 2]
-    return flat
+def _find_named_slices(frames: WrittenFrames, result: Analysed) -> npt.NDArray[np.int64]:
+    """The slice of the result's grid that was read from the source which a frame names; -1 for none."""
+    known = {(frame.sop_instance_uid, frame.frame_number): index for index, frame in enumerate(result.geometry.frames)}
+    return np.array([known.get(source, -1) for source in frames.sources], dtype=np.int64)
 
 
-def _frames(segmentation: Dataset, result: Analysed) -> Iterator[tuple[int, Flat, int]]:
-    """Each frame: segment number, the voxels of the result's grid that its pixels lie on, and how many lie on none."""
+def _find_drift(frames: WrittenFrames, slices: npt.NDArray[np.int64], result: Analysed) -> npt.NDArray[np.float64]:
+    """How far the pixels of each frame lie from the voxels of its slice with the same row and column: (frames, 3, 3).
+
+    (1, row, column) @ drift[frame] is the distance in voxels, along (slice, row, column). Source: PS3.3 equation C.7.6.2.1-1.
+    """
     affine = np.array(result.geometry.lps_from_index, dtype=float)
-    index_from_lps = np.linalg.inv(affine)
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    rows, columns = int(segmentation.Rows), int(segmentation.Columns)
-    is_same_frame_of_reference = str(segmentation.FrameOfReferenceUID) == result.geometry.frame_of_reference_uid
-    for number, own in enumerate(segmentation.PerFrameFunctionalGroupsSequence):
-        pixels = _unpack(segmentation.PixelData, number * rows * columns, rows * columns).reshape(rows, columns)
-        lps = _place(own, shared, np.argwhere(pixels))
-        index = (lps - affine[:3, 3]) @ index_from_lps[:3, :3].T
-        nearest = np.rint(index).astype(np.int64)
-        on_grid = np.all(np.abs(index - nearest) <= TOLERANCE_VOXELS, axis=1)
-        on_grid &= np.all((nearest >= 0) & (nearest < np.array(result.geometry.shape)), axis=1)
-        on_grid &= is_same_frame_of_reference & _is_named(own, nearest[:, 0], result)
-        voxels = _flat(nearest[on_grid], result)
-        segment = int(_group(own, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-        yield segment, voxels, int(np.count_nonzero(~on_grid))
-
-
-def _unpack(pixel_data: bytes, first_bit: int, count: int) -> npt.NDArray[np.uint8]:
-    """`count` bits from a bit on; frames follow each other without gaps, the least significant bit of a byte first.
-
-    Source: PS3.5 8.1.1.
-    """
-    first_byte, skipped = divmod(first_bit, 8)
-    packed = np.frombuffer(pixel_data[first_byte : (first_bit + count + 7) // 8], dtype=np.uint8)
-    bits = ((packed[:, None] >> np.arange(8)) & 1).astype(np.uint8).reshape(-1)[skipped : skipped + count]
-    if len(bits) != count:
-        raise EncodingError("pixel data is too short")
-    return bits
-
-
-def _place(own: Dataset, shared: Dataset, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Centres in LPS mm of pixels, given as (n, 2) of row and column.
-
-    Source: PS3.3 equation C.7.6.2.1-1.
-    """
-    position = np.array([float(part) for part in _group(own, shared, "PlanePositionSequence").ImagePositionPatient])
-    cosines = np.array([float(part) for part in _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient])
-    between_rows_mm, between_columns_mm = (float(part) for part in _group(own, shared, "PixelMeasuresSequence").PixelSpacing)
-    along_row, along_column = cosines[:3] * between_columns_mm, cosines[3:] * between_rows_mm
-    return position + pixels[:, 1:2] * along_row + pixels[:, 0:1] * along_column
-
-
-def _is_named(own: Dataset, slices: Flat, result: Analysed) -> npt.NDArray[np.bool_]:
-    """Whether the frame refers to the instance (and frame, where it says one) that the slices come from."""
-    reference = own.DerivationImageSequence[0].SourceImageSequence[0]
-    frame_number = int(reference.get("ReferencedFrameNumber", 1))
-    named = {
-        index
-        for index, frame in enumerate(result.geometry.frames)
-        if (frame.sop_instance_uid, frame.frame_number) == (str(reference.ReferencedSOPInstanceUID), frame_number)
-    }
-    return np.isin(slices, sorted(named))
-
-
-def _group(own: Dataset, shared: Dataset, keyword: str) -> Dataset:
-    """The item of a functional group, which lies with the frame or with all of them."""
-    item = (own if keyword in own else shared)[keyword].value[0]
-    assert isinstance(item, Dataset)
-    return item
+    index_from_lps = np.linalg.inv(affine[:3, :3]).T
+    drift = np.stack([frames.positions_lps - affine[:3, 3], frames.down_mm, frames.across_mm], axis=1) @ index_from_lps
+    drift[:, 0, 0] -= slices
+    drift[:, 1, 1] -= 1
+    drift[:, 2, 2] -= 1
+    return np.asarray(drift, dtype=np.float64)
 
 
 # -- report -----------------------------------------------------------------------------------------------------------------
@@ -147,13 +119,15 @@ def _count_differences(report: Dataset | None, segmentation: Dataset | None, res
         return 1
     groups = [item for item in _walk(report) if _name(item) == _MEASUREMENT_GROUP]
     on_segments = [group for group in groups if any(_name(item) == _REFERENCED_SEGMENT for item in group.ContentSequence)]
+    tracked = _tracking_uids(segmentation)
+    segmentation_uid = str(segmentation.SOPInstanceUID) if segmentation is not None else ""
     by_uid = {str(item.UID): group for group in on_segments for item in group.ContentSequence if _name(item) == _TRACKING_UID}
     wrong = [
         finding
         for finding in result.findings
         if finding.tracking_uid not in by_uid
-        or not _says(by_uid[finding.tracking_uid], finding, str(segmentation.SOPInstanceUID) if segmentation else "", result)
-        or not _is_tracked(segmentation, finding)
+        or not _says(by_uid[finding.tracking_uid], finding, segmentation_uid, result)
+        or tracked.get(finding.number) != [finding.tracking_uid]
     ]
     return len(wrong) + abs(len(on_segments) - len(result.findings)) + (0 if groups else 1)
 
@@ -177,11 +151,12 @@ def _says(group: Dataset, finding: Finding, segmentation_uid: str, result: Analy
     )
 
 
-def _is_tracked(segmentation: Dataset | None, finding: Finding) -> bool:
-    """Whether the segment carries the finding's tracking UID."""
-    segments = [] if segmentation is None else segmentation.SegmentSequence
-    uids = [str(segment.TrackingUID) for segment in segments if int(segment.SegmentNumber) == finding.number]
-    return uids == [finding.tracking_uid]
+def _tracking_uids(segmentation: Dataset | None) -> dict[int, list[str]]:
+    """By segment number; there should be one of each."""
+    found: dict[int, list[str]] = {}
+    for segment in [] if segmentation is None else segmentation.SegmentSequence:
+        found.setdefault(int(segment.SegmentNumber), []).append(str(segment.TrackingUID))
+    return found
 
 
 def _number(item: Dataset) -> tuple[tuple[str, str], str, float]:

@@ -14,12 +14,15 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from dicom_node.values import derive_uid
 
 Elements = dict[int, tuple[str, bytes]]  # tag -> VR and value, in explicit VR little endian; the value of an SQ is its items
+Values = Mapping[int, tuple[str, bytes | memoryview]]  # the same, to be written and not changed any more: a view saves a copy of Pixel Data
 
 IMPLEMENTATION_CLASS_UID = derive_uid("dicom-node", "implementation class")
 IMPLEMENTATION_VERSION_NAME = "DICOM-NODE"
 
 # An element of a VR with a length of 16 bits cannot hold more (PS3.5 7.1.2).
 LONGEST_SHORT_VALUE_BYTES = 65534
+# Nor one of 32 bits more than this: the highest number says that the length is undefined.
+LONGEST_VALUE_BYTES = 0xFFFFFFFE
 
 
 def sequence_value(items: Iterable[Mapping[int, tuple[str, bytes]]]) -> bytes:
@@ -55,22 +58,20 @@ def read_elements(dataset: Dataset, encoding: str) -> Elements:
     return {int(element.tag): element_bytes(element, encoding) for element in dataset}
 
 
-def write_file(dataset: Dataset, copied: Elements, *, encoding: str) -> bytes:
+def write_file(dataset: Dataset, copied: Values, *, encoding: str) -> bytes:
     """A Part 10 file in explicit VR little endian of `dataset`, in which `copied` takes the place of its own elements.
 
-    `encoding` is the Specific Character Set of the dataset's own text.
+    `encoding` is the Specific Character Set of the dataset's own text. The parts are joined once, so that a large Pixel Data is there
+    no more than twice.
     """
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
-    buffer.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(buffer, _file_meta(dataset), enforce_standard=True)
+    meta = DicomBytesIO()
+    meta.is_little_endian, meta.is_implicit_VR = True, False
+    write_file_meta_info(meta, _file_meta(dataset), enforce_standard=True)
     correct_ambiguous_vr(dataset, is_little_endian=True)
+    parts: list[bytes | memoryview] = [b"\0" * 128 + b"DICM", meta.getvalue()]
     for tag in sorted({*dataset.keys(), *copied}):
-        if tag in copied:
-            buffer.write(encode_element(tag, *copied[tag]))
-        else:
-            write_data_element(buffer, dataset[tag], encoding)
-    return buffer.getvalue()
+        parts += _encode_parts(tag, *(copied[tag] if tag in copied else element_bytes(dataset[tag], encoding)))
+    return b"".join(parts)
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:
@@ -86,8 +87,15 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
 
 def encode_element(tag: int, vr: str, value: bytes) -> bytes:
     """A data element in explicit VR little endian (PS3.5 7.1.2)."""
+    return b"".join(_encode_parts(tag, vr, value))
+
+
+def _encode_parts(tag: int, vr: str, value: bytes | memoryview) -> tuple[bytes, bytes | memoryview, bytes]:
+    """Tag, VR and length; the value; its padding."""
+    padding = b""
     if len(value) % 2:
-        value += b"\0" if vr == "UI" else b" "  # PS3.5 6.2: the padding of these two kinds; no other odd value is copied
+        padding = b"\0" if vr == "UI" else b" "  # PS3.5 6.2: the padding of these two kinds; no other odd value is copied
+    size_bytes = len(value) + len(padding)
     head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode("ascii")
-    length = struct.pack("<HI", 0, len(value)) if vr in EXPLICIT_VR_LENGTH_32 else struct.pack("<H", len(value))
-    return head + length + value
+    length = struct.pack("<HI", 0, size_bytes) if vr in EXPLICIT_VR_LENGTH_32 else struct.pack("<H", size_bytes)
+    return head + length, value, padding

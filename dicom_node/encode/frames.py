@@ -5,7 +5,7 @@ what is the same for all frames of a slice is encoded once, from an item that hi
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from pydicom.dataset import Dataset
 from dicom_node.errors import EncodingError
 from dicom_node.values import Finding
 
-from .elements import Elements, encode_element, encode_item, read_elements, sequence_value, tag_of
+from .elements import LONGEST_VALUE_BYTES, Elements, encode_element, encode_item, read_elements, sequence_value, tag_of
 
 Bits = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 
 _ASCII = "ISO_IR 6"  # highdicom's own text in a frame
 _GROUP = 8  # frames whose bits together are whole bytes, whatever their size
@@ -42,17 +43,22 @@ class SegmentSlices:
 
 
 def find_slices(findings: Sequence[Finding], shape: tuple[int, int, int]) -> tuple[SegmentSlices, ...]:
-    """The slices of each finding. Raises EncodingError where a mask is empty or leaves the grid, or numbers are not 1 to n."""
+    """The slices of each finding.
+
+    Raises EncodingError where a mask is empty or leaves the grid, numbers are not 1 to n, or no Pixel Data can hold so many frames.
+    """
     if [finding.number for finding in findings] != list(range(1, len(findings) + 1)):
         raise EncodingError("segment numbers")
     found = []
     for finding in findings:
         first, voxels = finding.mask.origin[0], finding.mask.voxels
-        is_held = voxels.reshape(len(voxels), -1).any(axis=1)
+        is_held = voxels.any(axis=(1, 2))
         origin, size = np.array(finding.mask.origin), np.array(voxels.shape)
         if np.any(origin < 0) or np.any(origin + size > np.array(shape)) or not is_held.any():
             raise EncodingError("mask of a finding")
         found.append(SegmentSlices(finding, tuple(int(index) + first for index in np.flatnonzero(is_held)[::-1])))
+    if _size_bytes(found, shape) > LONGEST_VALUE_BYTES:  # before anything of that size is made
+        raise EncodingError("size of the segmentation")
     return tuple(found)
 
 
@@ -74,33 +80,41 @@ def do_overlap(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -
     return False
 
 
-def pack_frames(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -> bytes:
+def pack_frames(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -> memoryview:
     """The bits of all frames, by segment, then in the order of its slices: without gaps, the first pixel in the least significant bit.
 
-    Source: PS3.5 8.1.1. Padded to an even length.
+    Padded to an even length. Nothing else of this size is made. Source: PS3.5 8.1.1.
     """
     _, rows, columns = shape
-    packed = _pack_rows(segments, rows, columns) if columns % 8 == 0 else b"".join(_pack_groups(segments, rows, columns))
-    return packed + bytes(len(packed) % 2)
+    packed = np.zeros(_size_bytes(segments, shape), dtype=np.uint8)
+    if columns % 8 == 0:
+        _pack_rows(segments, packed, rows, columns)
+    else:
+        _pack_groups(segments, packed, rows, columns)
+    return packed.data
 
 
-def _pack_rows(segments: Sequence[SegmentSlices], rows: int, columns: int) -> bytes:
+def _size_bytes(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -> int:
+    """Of Pixel Data: an even number."""
+    _, rows, columns = shape
+    return -(-sum(len(segment.slices) for segment in segments) * rows * columns // 16) * 2
+
+
+def _pack_rows(segments: Sequence[SegmentSlices], packed: Bytes, rows: int, columns: int) -> None:
     """Rows are whole bytes: only those bytes are made in which a mask lies."""
+    frame_bytes = rows * columns // 8
     count = sum(len(segment.slices) for segment in segments)
-    packed = np.zeros((count, rows, columns // 8), dtype=np.uint8)
-    first = 0
+    frames = iter(packed[: count * frame_bytes].reshape(count, rows, columns // 8))
     for segment in segments:
-        (top, row, column), voxels = segment.finding.mask.origin, segment.finding.mask.voxels
-        left, right = column // 8, -(-(column + voxels.shape[2]) // 8)
-        held = voxels[np.array(segment.slices) - top]
-        wide = np.pad(held, ((0, 0), (0, 0), (column - 8 * left, 8 * right - column - voxels.shape[2])))
-        last = first + len(segment.slices)
-        packed[first:last, row : row + voxels.shape[1], left:right] = np.packbits(wide, axis=2, bitorder="little")
-        first = last
-    return packed.tobytes()
+        (_, row, column), (_, height, width) = segment.finding.mask.origin, segment.finding.mask.voxels.shape
+        left, right = column // 8, -(-(column + width) // 8)
+        wide = np.zeros((height, 8 * (right - left)), dtype=bool)
+        for index in segment.slices:
+            wide[:, column - 8 * left :][:, :width] = segment.plane(index)
+            next(frames)[row : row + height, left:right] = np.packbits(wide, axis=1, bitorder="little")
 
 
-def _pack_groups(segments: Sequence[SegmentSlices], rows: int, columns: int) -> Iterator[bytes]:
+def _pack_groups(segments: Sequence[SegmentSlices], packed: Bytes, rows: int, columns: int) -> None:
     """Rows are no whole bytes: eight frames at a time."""
     frames = [(segment, index) for segment in segments for index in segment.slices]
     for first in range(0, len(frames), _GROUP):
@@ -108,7 +122,9 @@ def _pack_groups(segments: Sequence[SegmentSlices], rows: int, columns: int) -> 
         planes = np.zeros((len(group), rows, columns), dtype=bool)
         for plane, (segment, index) in zip(planes, group, strict=True):
             segment.paste(plane)[:] = segment.plane(index)
-        yield np.packbits(planes, bitorder="little").tobytes()
+        bits = np.packbits(planes, bitorder="little")
+        start = first * rows * columns // 8
+        packed[start : start + len(bits)] = bits
 
 
 def describe_frames(

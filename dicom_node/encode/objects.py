@@ -1,5 +1,6 @@
 """A result as whole DICOM objects."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, PackageRef, ReportRef, Role, SeriesHeaders
 
-from .elements import Elements, write_file
+from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .inputs import Inputs
 from .profile import Profile
@@ -35,23 +36,21 @@ def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced:
     objects = []
     if result.findings:
         with _failing_as("segmentation"):
-            segmentation, encoded = make_segmentation(inputs)
-            objects.append(_finish(segmentation, Role.SEGMENTATION, inputs, source.image | encoded))
+            objects.append(_finish(*make_segmentation(inputs), Role.SEGMENTATION, inputs))  # and keep none of its parts
     with _failing_as("report"):
-        report, encoded = make_report(inputs, Words(source.is_recoded))
-        objects.append(_finish(report, Role.REPORT, inputs, source.request | encoded))
+        objects.append(_finish(*make_report(inputs, Words(source.is_recoded)), Role.REPORT, inputs))
     return tuple(objects)
 
 
-def _finish(dataset: Dataset, role: Role, inputs: Inputs, copied: Elements) -> DicomObject:
-    """Times, qualification, equipment and what is copied, in any kind of object; then its bytes."""
+def _finish(dataset: Dataset, encoded: Values, role: Role, inputs: Inputs) -> DicomObject:
+    """Times, qualification, equipment and whose images they are, in any kind of object; then its bytes."""
     source, words = inputs.source, Words(inputs.source.is_recoded)
     dataset.InstanceCreationDate = dataset.ContentDate = dataset.SeriesDate = source.moment.date
     dataset.InstanceCreationTime = dataset.ContentTime = dataset.SeriesTime = source.moment.time
     dataset.ContentQualification = _qualification(inputs.result.package)
     dataset.StationName = inputs.profile.station
     words.fit(dataset)
-    everything = source.identity | copied | contributing_equipment(source, inputs.result.package, inputs.profile, words)
+    everything = {**source.identity, **encoded, **contributing_equipment(source, inputs.result.package, inputs.profile, words)}
     return DicomObject(
         role=role,
         sop_class_uid=str(dataset.SOPClassUID),
@@ -73,5 +72,5 @@ def _failing_as(step: str) -> Iterator[None]:
     """What highdicom and pydicom raise for values that they do not take, as our error. They are shown no patient."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError, LookupError, NotImplementedError, ArithmeticError) as cause:
+    except (ValueError, TypeError, AttributeError, LookupError, NotImplementedError, ArithmeticError, struct.error) as cause:
         raise EncodingError(step) from cause

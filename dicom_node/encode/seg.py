@@ -14,20 +14,21 @@ from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
+from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, Role
 
-from .elements import Elements, sequence_value, tag_of
+from .elements import Elements, Values, sequence_value, tag_of
 from .frames import SegmentSlices, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
 from .inputs import Inputs
 from .titles import LATERALITY, series_description
 
 
-def make_segmentation(inputs: Inputs) -> tuple[Dataset, Elements]:
-    """The segmentation of a result that has findings, still without what is copied from the images, and its elements that are encoded
-    already.
+def make_segmentation(inputs: Inputs) -> tuple[Dataset, Values]:
+    """The segmentation of a result that has findings, and its elements that are encoded already: Pixel Data, what lies with each frame,
+    and what is copied from the images.
 
     highdicom makes it for one slice, with one pixel for each segment; frames and references to the images take their places
     (tests/encode/test_frames.py shows that it would make the same of all). Raises EncodingError where a mask is empty, leaves the
@@ -38,11 +39,10 @@ def make_segmentation(inputs: Inputs) -> tuple[Dataset, Elements]:
     slices = sorted({index for segment in segments for index in segment.slices})
     segmentation = _make_small(inputs, slices[0])
     (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
-    del segmentation.PerFrameFunctionalGroupsSequence
+    del segmentation.PerFrameFunctionalGroupsSequence, segmentation.PixelData
     _, segmentation.Rows, segmentation.Columns = geometry.shape
     segmentation.NumberOfFrames = sum(len(segment.slices) for segment in segments)
     segmentation.SegmentsOverlap = "YES" if do_overlap(segments, geometry.shape) else "NO"
-    segmentation.PixelData = pack_frames(segments, geometry.shape)
     positions = {index: _position(inputs, index) for index in slices}
     if _is_regular(segments, list(positions.values()), inputs.frame(0)):
         segmentation.DimensionOrganizationType = "3D"
@@ -50,7 +50,12 @@ def make_segmentation(inputs: Inputs) -> tuple[Dataset, Elements]:
     sources = {index: _source(inputs, index) for index in slices}
     encoded = {index: "\\".join(position).encode() for index, position in positions.items()}
     items = describe_frames(segments, example, sources, encoded)
-    return segmentation, _references(inputs) | {tag_of("PerFrameFunctionalGroupsSequence"): ("SQ", items)}
+    return segmentation, {
+        **inputs.source.image,
+        **_references(inputs),
+        tag_of("PerFrameFunctionalGroupsSequence"): ("SQ", items),
+        tag_of("PixelData"): ("OB", pack_frames(segments, geometry.shape)),
+    }
 
 
 def _make_small(inputs: Inputs, index: int) -> Dataset:
@@ -133,12 +138,19 @@ def _thickness_mm(geometry: Geometry) -> float:
 
 
 def _decimal_strings(values: Sequence[float]) -> list[str]:
-    """DS of at most 16 characters; the shortest text of a number gives back what the source wrote.
+    """DS of at most 16 characters, with as many digits as these hold.
 
+    The shortest text of a number gives back what the source wrote, which may have done without the zero before the point.
     Source: PS3.5 6.2.
     """
-    texts = [repr(float(value)) for value in values]
-    return [text if len(text) <= 16 else f"{value:.9e}" for text, value in zip(texts, values, strict=True)]
+    return [_decimal_string(float(value)) for value in values]
+
+
+def _decimal_string(value: float) -> str:
+    text = repr(value)
+    if len(text) > 16 and abs(value) < 1:
+        text = text.replace("0.", ".", 1)
+    return text if len(text) <= 16 else format_number_as_ds(value)
 
 
 def _segment(finding: Finding, result: Analysed) -> hd.seg.SegmentDescription:

@@ -36,7 +36,7 @@ _PROCEDURES = {  # CID 100, where the images name no procedure
 
 
 def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
-    """The report of a result, still without what is copied from the images, and its elements that are encoded already.
+    """The report of a result, and its elements that are encoded already: groups, and what is copied from the images.
 
     highdicom makes it with one group of each form; the content with the groups of all findings takes the place of its own.
     """
@@ -51,7 +51,7 @@ def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
     )
     if inputs.replaced is not None:
         report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
-    return report, _whole_content(report, inputs, words) if inputs.result.findings else {}
+    return report, inputs.source.request | (_whole_content(report, inputs, words) if inputs.result.findings else {})
 
 
 def _whole_content(report: Dataset, inputs: Inputs, words: Words) -> Elements:

@@ -160,12 +160,27 @@ def named(items: Sequence[Dataset], value: str) -> list[Dataset]:
     return [item for item in items if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == value]
 
 
-def raw_value(content: bytes, tag: int) -> bytes:
-    """The bytes of the outermost element with this tag in a Part 10 file in explicit VR little endian, read by hand."""
-    for found, _, start, end in _elements(content):
+def raw_value(content: bytes, tag: int, start: int = 132) -> bytes:
+    """The bytes of the outermost element with this tag in a Part 10 file in explicit VR little endian, read by hand.
+
+    `start` 0: in an item of a sequence.
+    """
+    for found, _, first, end in _elements(content, start):
         if found == tag:
-            return content[start:end]
+            return content[first:end]
     raise KeyError(hex(tag))
+
+
+def raw_items(value: bytes) -> list[bytes]:
+    """The items of a sequence of defined length, read by hand."""
+    items, head = [], 0
+    while head < len(value):
+        group, element, length = struct.unpack_from("<HHI", value, head)
+        assert (group, element) == (0xFFFE, 0xE000)
+        assert length != 0xFFFFFFFF
+        items.append(value[head + 8 : head + 8 + length])
+        head += 8 + length
+    return items
 
 
 def with_raw_value(content: bytes, keyword: str, value: bytes) -> bytes:
@@ -179,9 +194,8 @@ def with_raw_value(content: bytes, keyword: str, value: bytes) -> bytes:
     raise KeyError(keyword)
 
 
-def _elements(content: bytes) -> Iterator[tuple[int, int, int, int]]:
+def _elements(content: bytes, head: int = 132) -> Iterator[tuple[int, int, int, int]]:
     """Tag, and where head, value and end of each outermost element lie."""
-    head = 132
     while head < len(content):
         group, element = struct.unpack_from("<HH", content, head)
         if content[head + 4 : head + 6] in {b"OB", b"OW", b"SQ", b"UT", b"UN", b"UC", b"UR"}:

@@ -46,3 +46,20 @@ def test_text_is_not_guessed(value: bytes, terms: tuple[str, ...]) -> None:
 
 def test_our_own_text_can_be_said_in_ascii() -> None:
     assert to_ascii("Résultat non vérifié : nœud") == "Resultat non verifie : noeud"
+    assert to_ascii("d’après – “Groß”") == 'd\'apres - "Gross"'
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("Лёгкие", "??????"),
+        (KOREAN, "???"),  # one for each character, not for each part of it
+        ("結節 1", "?? 1"),
+        ("½ mm", "1?2 mm"),  # not 12
+        ("e\u0301", "e"),
+        ("\u0301", "?"),
+        ("", ""),
+    ],
+)
+def test_what_ascii_cannot_say_is_a_question_mark(text: str, spelt: str) -> None:
+    assert to_ascii(text) == spelt

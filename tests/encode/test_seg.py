@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import math
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from dicom_node import encode
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, Finding, FrameRef, Role
 from tests.encode.conftest import Case
-from tests.encode.results import PROFILE, finding, geometry_of, opened, read_headers, result_of
+from tests.encode.results import PROFILE, content_of, finding, geometry_of, opened, raw_value, read_headers, result_of
 from tests.make import AXIAL, CORONAL, OBLIQUE, SAGITTAL, base_anatomy, make_series, true_lps_from_index
 
 REVERSED = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the normal points down
@@ -241,6 +242,42 @@ def test_a_mask_that_cannot_be_is_an_error(case: Case, broken: Callable[[Finding
     result = dataclasses.replace(case.result, findings=(broken(case.result.findings[0]),))
     with pytest.raises(EncodingError):
         encode.encode(result, case.headers, PROFILE)
+
+
+def test_more_pixels_than_an_object_can_hold_are_an_error_before_they_are_made(case: Case) -> None:
+    """Pixel Data of 4 GiB and more: its length does not fit into 32 bits."""
+    geometry = dataclasses.replace(case.result.geometry, shape=(8, 65535, 65535))
+    voxels = np.ones((8, 1, 1), dtype=bool)
+    result = dataclasses.replace(case.result, geometry=geometry, findings=tuple(finding(number, (0, 0, 0), voxels) for number in (1, 2)))
+    tracemalloc.start()
+    with pytest.raises(EncodingError):
+        encode.encode(result, case.headers, PROFILE)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.123456789012345, ".123456789012345"),  # as the source may have written it: 16 characters
+        (-1234.567890123456, "-1234.5678901235"),
+        (-0.123456789012345, "-0.1234567890123"),
+        (1.23456789012345e-05, "1.2345678901e-05"),
+        (0.1, "0.1"),
+        (-14.375, "-14.375"),
+    ],
+)
+def test_a_number_keeps_the_digits_that_its_characters_hold(case: Case, value: float, text: str) -> None:
+    """DS: 16 characters at most."""
+    assert len(text) <= 16
+    (first,) = [one for one in case.headers.instances if one.instance.sop_instance_uid == case.result.geometry.frames[0].sop_instance_uid]
+    frame = dataclasses.replace(first.frames[0], image_position_patient=(value, 0.0, 0.0))
+    others = [one for one in case.headers.instances if one is not first]
+    headers = dataclasses.replace(case.headers, instances=(dataclasses.replace(first, frames=(frame,)), *others))
+    dot = finding(1, (0, 0, 0), np.ones((1, 1, 1), dtype=bool))
+    content = content_of(encode.encode(dataclasses.replace(case.result, findings=(dot,)), headers, PROFILE), Role.SEGMENTATION)
+    assert f"{text}\\".encode() in raw_value(content, 0x52009230)
 
 
 def test_images_without_a_place_in_the_patient_give_no_segmentation(case: Case) -> None:

@@ -197,6 +197,29 @@ def test_a_method_in_words_stands_with_its_measurement(case: Case) -> None:
     assert [item.TextValue for item in named(list(volume.ContentSequence), "111002")][1:] == ["sum of voxels"]
 
 
+def test_no_text_becomes_empty_where_it_cannot_be_said_in_the_character_set(make_case: Callable[..., Case]) -> None:
+    """Text Value, Code Meaning and their like are type 1: an empty one is refused by readers that check."""
+    case = make_case(raw={"PatientName": b"M\xfcller", "SpecificCharacterSet": b""})
+    knot = CodedConcept("27925004", "SCT", "結節")
+    measured = (Measurement(CodedConcept("118565006", "SCT", "体積"), 1.5, CodedConcept("mm3", "UCUM", "立方ミリ"), 1, method="合計"),)
+    findings = tuple(
+        dataclasses.replace(one, type=knot, measurements=measured, tracking_identifier="結節", label="結節") for one in case.result.findings
+    )
+    missing = CodedConcept("4147007", "SCT", "Опухоль")
+    package = dataclasses.replace(case.result.package, title="肺", manufacturer="会社")
+    result = dataclasses.replace(case.result, findings=findings, looked_for=(knot, missing), package=package)
+    objects = encode.encode(result, case.headers, PROFILE)
+    assert encode.compare(objects, result) is None
+    texts = [
+        element.value
+        for role in Role
+        for element in opened(objects, role).iterall()
+        if element.keyword in {"TextValue", "CodeMeaning", "TrackingID", "SegmentLabel", "Manufacturer", "AlgorithmSource"}
+    ]
+    assert {"??", "????", "???????"} <= set(texts)
+    assert "" not in texts
+
+
 def test_tid1500reader_reads_the_same_measurements(case: Case, tmp_path: Path, validator: Callable[[str], str]) -> None:
     """dcmqi, an independent reader."""
     read = _read_with_dcmqi(case.result, case, tmp_path, validator)

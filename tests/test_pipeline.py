@@ -1,0 +1,116 @@
+"""From a result to the objects of each destination."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_node import encode, journal, pipeline
+from dicom_node.config import load_config
+from dicom_node.sending import Sending
+from dicom_node.values import AETitle, AssembledSeries, PeerName, ReportRef, Role
+from dicom_node.values.reasons import NotEncodable, ResultMismatch
+from dicom_node.values.records import DeliveryRecord, SentObject
+from tests.encode.conftest import Case, make_case
+from tests.encode.results import finding, opened
+from tests.journal.conftest import Book, book
+
+__all__ = ["book", "make_case"]  # fixtures
+
+NAMES = ("first", "second", "third")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """An empty database."""
+    return f"sqlite:///{tmp_path / 'journal.sqlite'}"
+
+
+@pytest.fixture
+def case(make_case: Callable[..., Case]) -> Case:
+    return make_case()
+
+
+@pytest.fixture
+def sending(book: Book, tmp_path: Path) -> Sending:
+    """Of a node with three destinations."""
+    peers = (f'[peers.{name}]\nae_title = "{name.upper()}"\nhost = "127.0.0.1"\nport = 104\nmay = ["receive"]\n' for name in NAMES)
+    (tmp_path / "peers.toml").write_text("\n".join(peers), encoding="utf-8")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "package.toml").touch()
+    (tmp_path / "node.toml").write_text('ae_title = "NODE"\ndata = "data"\nmodels = ["m"]\n', encoding="utf-8")
+    config = load_config(tmp_path / "node.toml")
+    return Sending(config, book.clock, book.engine, book.client, journal.Kept(tmp_path / "kept"))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often a result is encoded and read back."""
+    counts = {"encode": 0, "compare": 0}
+
+    def count(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            counts[name] += 1
+            return original(*arguments)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(encode, name, count(name, getattr(encode, name)))
+    return counts
+
+
+def encode_all(case: Case, sending: Sending, **changes: object) -> Any:
+    result = dataclasses.replace(case.result, **changes)  # type: ignore[arg-type]
+    return pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT")), sending)
+
+
+def test_equal_destinations_share_the_objects(case: Case, sending: Sending, counted: dict[str, int]) -> None:
+    made = encode_all(case, sending)
+    assert set(made) == {PeerName(name) for name in NAMES}
+    first, second, third = made.values()
+    assert first is second is third
+    assert counted == {"encode": 1, "compare": 1}
+
+
+def test_a_destination_that_has_a_report_already_gets_one_that_replaces_it(
+    case: Case, sending: Sending, book: Book, counted: dict[str, int]
+) -> None:
+    """And only this one; its objects are of their own."""
+    before = "cd" * 32
+    sent = SentObject(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "f.dcm")
+    with book.engine.begin() as connection:
+        journal.start_delivery(connection, book.client, DeliveryRecord(before, "second", (sent,)))
+    assert sending.find_replaced(dataclasses.replace(case.result, predecessor_key=before), PeerName("second")) == ReportRef(
+        sent.sop_class_uid, "2.25.7", "2.25.8"
+    )
+    made = encode_all(case, sending, predecessor_key=before)
+    assert made[PeerName("first")] is made[PeerName("third")]
+    reports = [opened(made[PeerName(name)], Role.REPORT) for name in NAMES]
+    assert ["PredecessorDocumentsSequence" in one for one in reports] == [False, True, False]
+    assert counted == {"encode": 2, "compare": 2}
+
+
+def test_what_cannot_be_encoded_is_a_reason(case: Case, sending: Sending) -> None:
+    first, _ = case.result.findings
+    assert encode_all(case, sending, findings=(finding(2, first.mask.origin, first.mask.voxels),)) == NotEncodable("segment numbers")
+
+
+def test_what_cannot_be_read_back_is_a_reason(case: Case, sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the encoder's, put in here on purpose."""
+    original = encode.encode
+
+    def encode_badly(*arguments: Any) -> Any:
+        segmentation, report = original(*arguments)
+        return dataclasses.replace(segmentation, content=segmentation.content[:-10]), report
+
+    monkeypatch.setattr(encode, "encode", encode_badly)
+    assert encode_all(case, sending) == NotEncodable("element")
+
+
+def test_objects_that_do_not_say_what_the_result_says_are_a_reason(case: Case, sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = encode.encode
+    monkeypatch.setattr(encode, "encode", lambda *arguments: original(*arguments)[1:])
+    assert isinstance(encode_all(case, sending), ResultMismatch)
