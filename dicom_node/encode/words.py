@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from .characters import to_ascii
+from .elements import tag_of
 
 _TEXT = frozenset({"SH", "LO", "ST", "LT", "UC", "UT", "PN"})
 
@@ -22,9 +23,7 @@ class Words:
 
     def element(self, keyword: str, text: str) -> tuple[str, bytes]:
         """VR and value of an element with this text."""
-        tag = tag_for_keyword(keyword)
-        assert tag is not None
-        return str(dictionary_VR(tag)), (text if self.is_utf8 else to_ascii(text)).encode()
+        return str(dictionary_VR(tag_of(keyword))), (text if self.is_utf8 else to_ascii(text)).encode()
 
     def fit(self, dataset: Dataset) -> None:
         """Give all text of a data set this form, in items too."""

@@ -76,11 +76,11 @@ def write_result(connection: sa.Connection, record: ResultRecord) -> None:
     """Record a result once; the same key again changes nothing, but for one that was not analysed, or was removed by a rule since."""
     if insert_result(connection, record):
         return
-    is_open = sa.and_(results.c.key == record.key, results.c.findings.is_(None))
+    is_open: sa.ColumnElement[bool] = results.c.findings.is_(None)
     if record.findings is not None:  # one whose value was lost stays what was sent, where another try fails
-        is_open = sa.and_(results.c.key == record.key, sa.or_(results.c.findings.is_(None), results.c.kept == ""))
+        is_open = sa.or_(is_open, results.c.kept == "")
     anew = {"kept": record.kept, "findings": record.findings, "made_at": record.made_at}
-    connection.execute(results.update().where(is_open).values(anew))
+    connection.execute(results.update().where(results.c.key == record.key, is_open).values(anew))
 
 
 def insert_result(connection: sa.Connection, record: ResultRecord) -> bool:

@@ -1,7 +1,6 @@
 """One TCP connection: bounded in what it reads and how long it waits, and cleaned up after whatever ended it."""
 
 import contextlib
-import queue
 import socket
 import sys
 from socketserver import BaseServer
@@ -87,12 +86,8 @@ class Connection(RequestHandler):
 
     def handle(self) -> None:
         association = self._create_association()
-        self.server.receiver.take_over(association)
-        # the socket that was made with the association announced the connection (Evt5); ours takes its place and announces it again
-        with contextlib.suppress(queue.Empty):
-            association.dul.event_queue.get_nowait()
-        association.dul.socket = BoundedSocket(association, self.request, **self.server.limits)
         intake = self.server.receiver.take_charge(association)
+        association.dul.socket = BoundedSocket(association, self.request, **self.server.limits)  # which announces the connection (Evt5)
         try:
             association.start()
             association.join()

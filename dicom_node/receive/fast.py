@@ -67,13 +67,13 @@ class FastProvider(DULServiceProvider):
         if line.socket is None:
             return False
         if self._stores is None:
-            self._stores = _Stores(self.assoc, self._serve, line.largest_pdu_bytes)
-        stores, association = self._stores, self.assoc
+            self._stores = _Stores(self.assoc, self._serve, _Reader(line, line.socket))
+        stores, reader, association = self._stores, self._stores.reader, self.assoc
         association._reactor_checkpoint.clear()  # its thread would look a thousand times a second whether there is something to do
-        reader = _Reader(line, line.socket, stores.buffer)
+        reader.enter()
         try:
             while not (self.to_provider_queue.queue or self._kill_thread) and reader.wait_for_pdu(is_amid=stores.is_amid):
-                stores.take_pdu(reader)
+                stores.take_pdu()
         except NotOurs:
             return False
         except OutOfOrder:
@@ -93,14 +93,19 @@ class FastProvider(DULServiceProvider):
 class _Reader:
     """Reads whole PDUs into one buffer. `at` is where the unread begins, `end` where the PDU does that is at hand."""
 
-    def __init__(self, line: BoundedSocket, connection: socket.socket, buffer: bytearray) -> None:
-        self._line, self._connection, self.buffer = line, connection, buffer
-        self.view = memoryview(buffer)
+    def __init__(self, line: BoundedSocket, connection: socket.socket) -> None:
+        self._line, self._connection = line, connection
+        self.buffer = bytearray(line.largest_pdu_bytes + _PDU_HEADER.size)
+        self.view = memoryview(self.buffer)
         self._clock = SystemClock()
-        unread = line.take_unread()
+        self.at = self.end = self._filled = 0
+
+    def enter(self) -> None:
+        """Take the socket, with what is unread of it."""
+        unread = self._line.take_unread()
         self.at, self.end, self._filled = 0, 0, len(unread)
         self.view[: len(unread)] = unread
-        connection.settimeout(_SILENCE_S)
+        self._connection.settimeout(_SILENCE_S)
 
     def wait_for_pdu(self, *, is_amid: bool) -> bool:
         """Wait for the next whole PDU; False where nothing comes between two messages.
@@ -165,9 +170,8 @@ class _Reader:
 class _Stores:
     """The C-STORE requests of one association, fragment by fragment."""
 
-    def __init__(self, association: Association, serve: Serve, largest_pdu_bytes: int) -> None:
-        self.intake, self._serve = cast(Intake, association.dimse), serve
-        self.buffer = bytearray(largest_pdu_bytes + _PDU_HEADER.size)
+    def __init__(self, association: Association, serve: Serve, reader: _Reader) -> None:
+        self.intake, self._serve, self.reader = cast(Intake, association.dimse), serve, reader
         self._contexts = {one.context_id: (str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
         self._request: tuple[int, StoreCommand] | None = None  # whose data set is arriving, and its context
 
@@ -176,8 +180,9 @@ class _Stores:
         """Whether a data set is arriving."""
         return self._request is not None
 
-    def take_pdu(self, reader: _Reader) -> None:
+    def take_pdu(self) -> None:
         """Raises NotOurs where another message begins in it, OutOfOrder where the peer breaks the rules of fragments."""
+        reader = self.reader
         at = reader.at + _PDU_HEADER.size
         while at < reader.end:
             left = reader.end - at
@@ -192,7 +197,7 @@ class _Stores:
             elif not is_whole:
                 raise OutOfOrder
             else:
-                self._take_data(context_id, value, reader, *self._request)
+                self._take_data(context_id, value, *self._request)
             at += 4 + length
         reader.at = reader.end
 
@@ -204,11 +209,11 @@ class _Stores:
         self._request = context_id, command
         return True
 
-    def _take_data(self, context_id: int, value: memoryview, reader: _Reader, own_context_id: int, command: StoreCommand) -> None:
+    def _take_data(self, context_id: int, value: memoryview, own_context_id: int, command: StoreCommand) -> None:
         arrival = self.intake.take_data_set(context_id, value)
         if arrival is None:
             return
         self._request = None
         status, comment = self._serve(self.intake, arrival)
-        reader.send(encode_answer(own_context_id, command, status, comment))
+        self.reader.send(encode_answer(own_context_id, command, status, comment))
         self.intake.answered += 1

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
+from pynetdicom.dul import DULServiceProvider
 
 from dicom_node.clock import Clock
 from dicom_node.config import Config
@@ -127,19 +128,18 @@ class Receiver:
 
     # -- one association, called by its connection ---------------------------------------------------------------------
 
-    def take_over(self, association: Association) -> None:
-        """Put our upper layer in the place of the library's, where the fast way is taken."""
-        if self._is_fast:
-            association.dul = FastProvider(association, self._file)
-            # which go to the upper layer when they are set
-            association.acse_timeout, association.network_timeout = association.acse_timeout, association.network_timeout
-
     def take_charge(self, association: Association) -> Intake:
-        """Put our provider of messages in the place of the library's, before the association starts."""
+        """Put our upper layer and our provider of messages in the place of the library's, before the association starts.
+
+        The library's upper layer is of no use: it has heard of a connection by a socket that ours will replace.
+        """
 
         def begin(sop_class_uid: str, sop_instance_uid: str, abstract_syntax: str, transfer_syntax_uid: str) -> Arrival:
             return self._begin(intake, Arrival(sop_class_uid, sop_instance_uid, abstract_syntax), transfer_syntax_uid)
 
+        association.dul = FastProvider(association, self._file) if self._is_fast else DULServiceProvider(association)
+        # these go to the upper layer when they are set
+        association.acse_timeout, association.network_timeout = association.acse_timeout, association.network_timeout
         intake = Intake(association, begin, self._section.largest_object_mb << 20)
         association.dimse = intake
         return intake

@@ -28,6 +28,14 @@ def command(**changes: bytes | None) -> memoryview:
     return memoryview(encode_command([(tag, value) for tag, value in sorted(values.items()) if value is not None]))
 
 
+USUAL_COMMAND = bytes(command())
+
+
+def request_of(found: StoreCommand) -> tuple[str, str, int, int]:
+    """What a sender would write for it."""
+    return found.sop_class_uid, found.sop_instance_uid, found.message_id, found.priority
+
+
 def test_the_usual_request_is_read() -> None:
     assert parse_store(command()) == StoreCommand(CT_IMAGE, "1.2.34", 7, 2)
     assert parse_store(memoryview(encode_store_request(CT_IMAGE, "1.2.3", 1))) == StoreCommand(CT_IMAGE, "1.2.3", 1, 0)
@@ -71,7 +79,16 @@ def test_a_command_that_is_cut_or_out_of_order_is_left_too() -> None:
 
 @given(st.binary(max_size=200))
 def test_anything_is_read_or_left(content: bytes) -> None:
-    parse_store(memoryview(content))
+    found = parse_store(memoryview(content))
+    assert found is None or parse_store(memoryview(encode_store_request(*request_of(found)))) == found
+
+
+@given(st.integers(0, len(USUAL_COMMAND) - 1), st.integers(0, 255))
+def test_a_damaged_command_is_read_as_it_stands_or_left(at: int, byte: int) -> None:
+    damaged = bytearray(USUAL_COMMAND)
+    damaged[at] = byte
+    found = parse_store(memoryview(damaged))
+    assert found is None or parse_store(memoryview(encode_store_request(*request_of(found)))) == found
 
 
 @pytest.mark.parametrize(

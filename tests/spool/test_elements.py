@@ -1,13 +1,14 @@
 """The walk over elements never raises, whatever the bytes; the identity is read no further than it stands."""
 
 import contextlib
+import dataclasses
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_node.errors import UnacceptableInstance
-from dicom_node.spool import Identity, parse_identity
+from dicom_node.spool import Identity, is_uid, parse_identity
 from dicom_node.spool.elements import End, Syntax, walk, walk_items
 from tests.receive.receiving import make_data_set
 
@@ -33,9 +34,10 @@ def test_any_damage_to_a_header_is_a_value_or_a_refusal(at: int, byte: int, synt
     damaged[at % len(damaged)] = byte
     found = walk(bytes(damaged), syntax)
     for element in found.elements.values():
+        assert 0 <= element.start <= element.end <= len(damaged)
         walk_items(bytes(damaged), element, syntax)
     with contextlib.suppress(UnacceptableInstance):
-        parse_identity(bytes(damaged), EXPLICIT)
+        assert all(map(is_uid, dataclasses.astuple(parse_identity(bytes(damaged), EXPLICIT))))
 
 
 def test_sequences_within_sequences_end_at_a_limit() -> None:
