@@ -10,6 +10,7 @@ from .figures import Figures
 from .intake import NODE, ORTHANC, SLOW, STORESCP, _compare, measure
 
 
+@pytest.mark.timeout(600)  # eight receivers are started
 def test_every_receiver_holds_what_was_sent_and_is_measured(tmp_path: Path) -> None:
     need_program("storescp")
     need_program("Orthanc")
