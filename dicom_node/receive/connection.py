@@ -25,6 +25,7 @@ class BoundedSocket(AssociationSocket):
         super().__init__(assoc, client_socket=client_socket)
         self.largest_pdu_bytes, self.timeout_s, self._clock = largest_pdu_bytes, timeout_s, clock
         self._unread = bytearray()
+        self.was_cut_short = False  # a PDU began to come, and its rest did not: the peer had more to send
         client_socket.settimeout(timeout_s)  # one read, one write
 
     def take_unread(self) -> bytearray:
@@ -49,11 +50,13 @@ class BoundedSocket(AssociationSocket):
             try:
                 block = self.socket.recv(min(nr_bytes - len(received), _BLOCK_BYTES))
             except TimeoutError:
+                self.was_cut_short = True
                 return self._give_up()
             if not block:
                 break
             received += block
             if len(received) < nr_bytes and self._clock.monotonic() > end:
+                self.was_cut_short = True
                 return self._give_up()
         return received
 
@@ -87,13 +90,14 @@ class Connection(RequestHandler):
     def handle(self) -> None:
         association = self._create_association()
         intake = self.server.receiver.take_charge(association)
-        association.dul.socket = BoundedSocket(association, self.request, **self.server.limits)  # which announces the connection (Evt5)
+        line = BoundedSocket(association, self.request, **self.server.limits)
+        association.dul.socket = line  # which announces the connection (Evt5)
         try:
             association.start()
             association.join()
         finally:
             self.request.close()  # the library leaves it open where the peer has gone first
-            self.server.receiver.let_go(association, intake)
+            self.server.receiver.let_go(association, intake, was_cut_short=line.was_cut_short)
 
 
 class Acceptor(ThreadedAssociationServer):

@@ -144,8 +144,8 @@ class Receiver:
         association.dimse = intake
         return intake
 
-    def let_go(self, association: Association, intake: Intake) -> None:
-        """After the association's end, however it came."""
+    def let_go(self, association: Association, intake: Intake, *, was_cut_short: bool) -> None:
+        """After the association's end, however it came; `was_cut_short` where half a PDU was the last thing to come."""
         intake.close()
         source = intake.source
         if source is None:
@@ -153,7 +153,7 @@ class Receiver:
         try:
             # A sender that said nothing for the network time-out, between two messages, had sent what it wanted: then the abort
             # was ours (pynetdicom keeps that in `_sent_abort` alone). One that was cut off, by whomever, had not.
-            fell_silent = association._sent_abort and intake.is_idle and self._server is not None
+            fell_silent = association._sent_abort and intake.is_idle and not was_cut_short and self._server is not None
             self._receipts.association_ended(source.association, is_broken=not association.is_released and not fell_silent)
         finally:
             self._slots.release()

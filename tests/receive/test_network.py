@@ -132,7 +132,8 @@ def test_silent_associations_are_aborted_and_their_sockets_closed(tmp_path: Path
             assert association.connection.recv(1) == b""  # closed by the node
             association.connection.close()
         wait_until(lambda: len(running.receipts.ended) == 3, limit_s=5, what="the ends of the associations")
-        assert running.receipts.broken == []  # they had nothing more to send: quiet time may decide
+        # two had nothing more to send: quiet time may decide; the one that stopped amid a PDU had
+        assert [name.rpartition(".")[2] for name in running.receipts.broken] == ["2"]
         with running.associate() as association:
             assert association.echo(context_id=3).status == 0
             association.release()
