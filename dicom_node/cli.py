@@ -111,6 +111,22 @@ def status(
 
 
 @app.command()
+def trace(
+    study: Annotated[str, typer.Argument(help="Study Instance UID, or the key that log lines have.")],
+    config: ConfigOption = Path("config/node.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show where each millisecond of a study went, from its last image to its results at their destinations."""
+    from dicom_node.roles.trace import as_text, find_trace
+
+    found = find_trace(_load(config), study, SystemClock())
+    if found is None:
+        print(f"dicom-node trace: no study {study}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(json.dumps(found, indent=1) if as_json else as_text(found))
+
+
+@app.command()
 def replay(
     study: Annotated[str, typer.Argument(help="Study Instance UID or key; without it, everything in the spool.")] = "",
     config: ConfigOption = Path("config/node.toml"),

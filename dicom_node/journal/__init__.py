@@ -79,8 +79,12 @@ from .store import (
     put_in_place,
     set_aside,
 )
+from .trace import Trace, TracedJob, read_trace
 
 __all__ = [
+    "Trace",
+    "TracedJob",
+    "read_trace",
     "Action",
     "DEAD",
     "Done",

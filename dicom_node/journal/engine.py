@@ -4,6 +4,7 @@ What runs twice: a step that was cut before its end was recorded. So every step 
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -31,6 +32,7 @@ _SEND, _ASK = "send", "ask"
 _LOOKS, _PER_DESTINATION, _SENDINGS = 8, 2, 12
 # A job that is open each time the worker dies is taken up again this often, then it is listed as failed and blocks nobody.
 _STARTS, _STUDY_STARTS = 20, 6
+_BEHIND_DIGITS = "~"  # in the order of keys
 # In so many looks in succession a job has to be under way in the table and not in the process before it counts as dropped.
 _MISSED_LOOKS = 3
 
@@ -129,8 +131,12 @@ class Client:
     def hasten(self, connection: sa.Connection, identity: str) -> bool:
         """Let a delayed job start now; whether there was one."""
         table = status_table(connection)
-        delayed = sa.and_(table.c.workflow_uuid == identity, table.c.status == "DELAYED")
-        return bool(connection.execute(table.update().where(delayed).values(delay_until_epoch_ms=0)).rowcount)
+        return _release(connection, table, table.c.workflow_uuid == identity)
+
+    def hasten_looks(self, connection: sa.Connection, study_instance_uid: str, series_instance_uid: str) -> bool:
+        """Let the delayed look at a series come now; whether there was one."""
+        table, begin = status_table(connection), looks_prefix(study_instance_uid, series_instance_uid)
+        return _release(connection, table, table.c.workflow_uuid.between(begin, begin + _BEHIND_DIGITS))
 
     def remove_finished(self, before: str, limit: int) -> int:
         """Forget jobs that ended before a date (ISO 8601); what came of them stands in the journal's own rows. Gives how many."""
@@ -171,14 +177,24 @@ class Client:
             connection.execute(delayed.values(delay_until_epoch_ms=_server_ms() + round(1000 * delay_s)))
 
 
+def looks_prefix(study_instance_uid: str, series_instance_uid: str) -> str:
+    """What the keys of all looks at a series begin with."""
+    return f"look-{study_instance_uid}-{series_instance_uid}-"
+
+
 def look_prefix(study_instance_uid: str, series_instance_uid: str, generation: int) -> str:
     """What the keys of all looks at a generation of a series begin with."""
-    return f"look-{study_instance_uid}-{series_instance_uid}-{generation}-"
+    return f"{looks_prefix(study_instance_uid, series_instance_uid)}{generation}-"
+
+
+def study_prefix(study_instance_uid: str) -> str:
+    """What the keys of all jobs of a study begin with."""
+    return f"study-{study_instance_uid}-"
 
 
 def study_identity(study_instance_uid: str, generation: int) -> str:
     """The key of a study's job."""
-    return f"study-{study_instance_uid}-{generation}"
+    return f"{study_prefix(study_instance_uid)}{generation}"
 
 
 def delivery_prefix(result_key: str, destination: str) -> str:
@@ -197,6 +213,13 @@ def status_table(connection: sa.Connection) -> sa.Table:
     names = ("workflow_uuid", "status", "name", "executor_id", "queue_name", "application_version", "priority", "recovery_attempts")
     times = ("created_at", "started_at_epoch_ms", "delay_until_epoch_ms", "completed_at")
     return sa.table("workflow_status", *(sa.column(name) for name in (*names, *times)), schema=schema)  # type: ignore[return-value]
+
+
+def steps_table(connection: sa.Connection) -> sa.Table:
+    """The engine's table of finished steps; a test pins its columns."""
+    schema = "dbos" if connection.dialect.name == "postgresql" else None
+    names = ("workflow_uuid", "function_id", "function_name", "started_at_epoch_ms", "completed_at_epoch_ms")
+    return sa.table("operation_outputs", *(sa.column(name) for name in names), schema=schema)  # type: ignore[return-value]
 
 
 # As the engine's own partial indexes have it, word by word and without parameters: else the database reads all finished jobs too.
@@ -259,6 +282,12 @@ def release_due(connection: sa.Connection) -> None:
     connection.execute(due.values(status="ENQUEUED"))
 
 
+def _release(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> bool:
+    """Put delayed jobs into their queues; the engine itself would look for them once a second."""
+    delayed = table.update().where(where, table.c.status == "DELAYED")
+    return bool(connection.execute(delayed.values(status="ENQUEUED", delay_until_epoch_ms=0)).rowcount)
+
+
 def _server_ms() -> sa.ColumnElement[int]:
     return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()) * 1000, sa.BigInteger)
 
@@ -300,6 +329,7 @@ class Engine:
 
     def __init__(self, engine: sa.Engine, kept: Kept, handlers: Handlers, *, name: str) -> None:
         self._engine, self._name = engine, name
+        self._wake = Wake()
         self._missed: dict[tuple[str, int], int] = {}
         self._dbos = DBOS(
             config={
@@ -312,13 +342,14 @@ class Engine:
             }
         )
         _quiet_logger()
-        _register(handlers, kept)
+        _register(handlers, kept, self._wake)
 
     def start(self) -> None:
         """Take up what an earlier process of this name left open, then what waits."""
         DBOS.listen_queues([_LOOK, _WORK, _DELIVER, _SEND, _ASK])
         DBOS.launch()
         _quiet_logger()
+        self._wake.watch(self._dbos.background_thread_stop_events)
         DBOS.register_queue(_LOOK, worker_concurrency=_LOOKS, polling_interval_sec=0.1)
         DBOS.register_queue(_WORK, worker_concurrency=1, polling_interval_sec=0.1)
         for queue in (_SEND, _ASK):
@@ -350,22 +381,70 @@ class Engine:
         DBOS.destroy(workflow_completion_timeout_sec=grace_s, destroy_registry=True)
 
 
-def _register(handlers: Handlers, kept: Kept) -> None:
+def _register(handlers: Handlers, kept: Kept, wake: "Wake") -> None:
+    """What a job ends with may be the beginning of another one, which is looked for at once then."""
+
     @DBOS.workflow(name=_LOOK, max_recovery_attempts=_STARTS)
     def look(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _LOOK, **_RETRIES}, handlers.look, Look(**argument))
+        wake()
 
     @DBOS.workflow(name=_WORK, max_recovery_attempts=_STUDY_STARTS)
     def work(argument: dict[str, Any]) -> None:
         handlers.study(StudyJob(**argument), cast("Step", _KeptStep(kept)))
+        wake()
 
     @DBOS.workflow(name=_DELIVER, max_recovery_attempts=_STARTS)
     def deliver(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _DELIVER, **_RETRIES}, handlers.deliver, DeliveryJob(**argument))
+        wake()
 
     @DBOS.workflow(name=_PROVE, max_recovery_attempts=_STARTS)
     def prove(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _PROVE, **_RETRIES}, handlers.prove, ProofJob(**argument))
+
+
+class Wake:
+    """Makes the engine's queues look for jobs now: they do so by themselves ten times a second.
+
+    The library's threads wait on events that say when they are to end. These get a wait that returns when it is called, too.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[_WakingEvent] = []
+
+    def watch(self, events: Iterable[threading.Event]) -> None:
+        """Take charge of the events that an engine has started its threads with."""
+        for event in events:
+            vars(event).update(calls=0, heard={})
+            event.__class__ = _WakingEvent  # they are waited on already, so that no other objects can take their place
+            self._events.append(cast("_WakingEvent", event))
+
+    def __call__(self) -> None:
+        for event in self._events:
+            event.call()
+
+
+class _WakingEvent(threading.Event):
+    """An event whose waits end early, with False, when they are called. A call that comes between two waits ends the second one."""
+
+    _cond: threading.Condition  # of the library's class
+    _flag: bool
+    calls: int
+    heard: dict[int, int]  # how many calls each thread has seen
+
+    def call(self) -> None:
+        with self._cond:
+            self.calls += 1
+            self._cond.notify_all()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        me = threading.get_ident()
+        with self._cond:
+            before = self.heard.get(me, 0)
+            self._cond.wait_for(lambda: self._flag or self.calls != before, timeout)
+            self.heard[me] = self.calls
+            return self._flag
 
 
 class _KeptStep:

@@ -19,7 +19,7 @@ from dicom_node.values.receipts import Known
 
 from .engine import Client, Look
 from .series import as_reference, break_off
-from .store import insert_unless_there, is_unavailable, now, unless_there
+from .store import Prepared, insert_unless_there, is_unavailable, now, unless_there
 from .tables import conflicts, feeding, instances, is_going, refusals, series, studies
 
 # As many receipts as one transaction takes at most; more than there are associations would gain nothing.
@@ -42,6 +42,23 @@ _MOVE = (
     )
 )
 
+_FILLED = [column.name for column in instances.c if not column.nullable]  # by `_row`
+# What further images do to a series that is open and no less urgent than they are: all but the first of nearly every series.
+_GO_ON = (
+    series.update()
+    .where(
+        series.c.study_instance_uid == sa.bindparam("of_study"),
+        series.c.series_instance_uid == sa.bindparam("of_series"),
+        series.c.store_priority == sa.bindparam("urgency"),
+        sa.not_(series.c.is_complete),
+    )
+    .values(
+        instances=series.c.instances + sa.bindparam("new_instances"),
+        last_seen=sa.case((series.c.last_seen < sa.bindparam("at"), sa.bindparam("at")), else_=series.c.last_seen),
+        calling=sa.bindparam("now_calling"),
+    )
+)
+
 _Outcome = Known | InstanceBeingRemoved
 _Waiting = tuple[Receipt, "Future[Known]"]
 _Ended = tuple[str, bool]  # an association, and whether it broke off
@@ -60,8 +77,11 @@ class Receipts:
     def __init__(self, engine: sa.Engine, client: Client, clock: Clock, is_there: Callable[[InstanceRef], bool]) -> None:
         self._engine, self._client, self._clock, self._is_there = engine, client, clock, is_there
         self._insert_new = unless_there(engine, instances).returning(instances.c.sop_instance_uid)
+        self._insert_one = Prepared(engine, unless_there(engine, instances), _FILLED)
+        self._go_on = Prepared(engine, _GO_ON)
         self._insert_series = unless_there(engine, series).returning(series.c.study_instance_uid, series.c.series_instance_uid)
         self._feeds: dict[str, tuple[str, str]] = {}  # what each open association sent last, so that only a change is written
+        self._with_several = set[str]()  # open associations that brought more than one image
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue(maxsize=4096)
         self._unwritten: queue.SimpleQueue[_Ended] = queue.SimpleQueue()  # ends that the database has not taken yet
         self._thread = threading.Thread(target=self._commit_groups, name="receipts", daemon=True)
@@ -93,12 +113,18 @@ class Receipts:
             raise
 
     def _write_end(self, association: str, is_broken: bool) -> None:
+        """An end in order may be that of the series: its sender is asked now how many images there are, rather than when the next look
+        is due. Not where one association carries one image, as some modalities have it: the sender would be asked after each."""
         with self._engine.begin() as connection:
             if is_broken:
                 here = sa.and_(feeding.c.association == association, feeding.c.broken_at.is_(None))
                 connection.execute(feeding.update().where(here).values(broken_at=now(connection, self._clock)))
             else:
-                connection.execute(feeding.delete().where(feeding.c.association == association))
+                fed = feeding.delete().where(feeding.c.association == association)
+                for study, uid in connection.execute(fed.returning(feeding.c.study_instance_uid, feeding.c.series_instance_uid)).all():
+                    if association in self._with_several:
+                        self._client.hasten_looks(connection, study, uid)
+        self._with_several.discard(association)
 
     def _write_ends(self) -> None:
         for _ in range(self._unwritten.qsize()):
@@ -188,8 +214,7 @@ class Receipts:
         first: dict[str, int] = {}
         for number, receipt in ordered:
             first.setdefault(receipt.instance.sop_instance_uid, number)
-        rows = [_row(receipts[number], at) for number in first.values()]
-        inserted = frozenset(connection.execute(self._insert_new, rows).scalars())
+        inserted = self._insert_instances(connection, [_row(receipts[number], at) for number in first.values()])
         new = {number for uid, number in first.items() if uid in inserted}
         gone = self._take_back(connection, [receipts[number] for number in new])
         again = [receipt for number, receipt in ordered if number not in new and receipt.instance.sop_instance_uid not in gone]
@@ -205,6 +230,12 @@ class Receipts:
         for study in sorted({receipt.study_instance_uid for receipt, known in came if known is Known.CONFLICT}):
             _show_study(connection, study, at)
         return [outcomes[number] for number in range(len(receipts))]
+
+    def _insert_instances(self, connection: sa.Connection, rows: Sequence[dict[str, object]]) -> frozenset[str]:
+        """The UIDs of those that were not there."""
+        if len(rows) == 1 or connection.dialect.name == "sqlite":  # over a network many are one question
+            return frozenset(str(row["sop_instance_uid"]) for row in rows if self._insert_one.run(connection, row))
+        return frozenset(connection.execute(self._insert_new, rows).scalars())
 
     def _take_back(self, connection: sa.Connection, new: Sequence[Receipt]) -> frozenset[str]:
         """The UIDs of those whose file, which had been there before, has been removed since, with all rows about it."""
@@ -271,12 +302,13 @@ class Receipts:
 
         With each stands whether it is new. One that came again says that its sender is at work, and opens nothing.
 
-        Two receivers meet in one order, so that neither waits for a row of the other's that waits for one of its own: all series that
-        may be new, all others, then who feeds them, as whoever closes a series does it, then their studies.
+        Two receivers meet in one order, so that neither waits for a row of the other's that waits for one of its own: series that just
+        go on, all that may be new, all others, then who feeds them, as whoever closes a series does it, then their studies.
         """
-        if not arrived:
-            return
         of_series = {where: list(those) for where, those in itertools.groupby(arrived, key=lambda pair: _place(pair[0])[:2])}
+        of_series = {where: those for where, those in of_series.items() if not self._goes_on(connection, where, those, at)}
+        if not of_series:
+            return
         new = [[receipt for receipt, is_new in those if is_new] for those in of_series.values()]
         may_be_new = [_opened(those, at) for those in new if those]
         opened = {tuple(row) for row in connection.execute(self._insert_series, may_be_new)} if may_be_new else set()
@@ -285,15 +317,27 @@ class Receipts:
         rows = {where: row for where, row in rows.items() if where not in stays_complete}
         if rows:
             connection.execute(_MOVE, [_moved(row, of_series[where], at) for where, row in rows.items()])
-        for receipt, _ in arrived:
-            if _place(receipt)[:2] not in stays_complete:
-                self._feed(connection, receipt)
+        for where, those in of_series.items():
+            if where not in stays_complete:
+                for receipt, _ in those:
+                    self._feed(connection, receipt)
         looks = [Look(*where, generation=0, number=0) for where in of_series if where in opened]
         looks += [Look(*where, generation=row.generation + 1, number=0) for where, row in rows.items() if row.is_complete]
         for study in sorted({look.study_instance_uid for look in looks}):
             self._open_study(connection, study, at)
         for look in looks:
             self._client.enqueue_look(connection, look)
+
+    def _goes_on(self, connection: sa.Connection, where: tuple[str, str], those: Sequence[tuple[Receipt, bool]], at: float) -> bool:
+        """Whether that was all: their associations feed this series already, and its row is there, open, and no less urgent."""
+        if any(self._feeds.get(receipt.association) != where for receipt, _ in those):
+            return False
+        study, uid = where
+        change = {"of_study": study, "of_series": uid, "at": at, "new_instances": sum(is_new for _, is_new in those)}
+        last = those[-1][0].calling.text
+        urgency = _urgency([receipt for receipt, _ in those]).value
+        self._with_several.update(receipt.association for receipt, _ in those)
+        return bool(self._go_on.run(connection, {**change, "urgency": urgency, "now_calling": last}))
 
     def _open_study(self, connection: sa.Connection, study_instance_uid: str, at: float) -> None:
         """A study that is new, or of which something is to be done again."""

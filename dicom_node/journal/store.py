@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -236,6 +236,24 @@ def insert_unless_there(connection: sa.Connection, table: sa.Table, row: dict[st
     """Insert a row unless one of its key is there; whether it was inserted."""
     done = connection.execute(unless_there(connection, table), row, execution_options={"preserve_rowcount": True})
     return bool(done.rowcount == 1)
+
+
+class Prepared:
+    """A statement that is written out once, for what is run for every image: the library takes 0.1 ms to write it, the database a tenth.
+
+    Its values are texts, numbers and bools, which every driver takes as they are. `columns` are those that an insert fills.
+    """
+
+    def __init__(self, engine: sa.Engine, statement: Any, columns: Sequence[str] | None = None) -> None:
+        compiled = statement.compile(dialect=engine.dialect, column_keys=columns)
+        self._text, self._order = str(compiled), compiled.positiontup
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def run(self, connection: sa.Connection, values: dict[str, object]) -> int:
+        """The number of rows that it touched."""
+        named = {**self._constants, **values}
+        parameters = named if self._order is None else tuple(named[name] for name in self._order)
+        return int(connection.exec_driver_sql(self._text, parameters).rowcount)
 
 
 def now(connection: sa.Connection, clock: Clock) -> float:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,9 +14,10 @@ from dicom_node.place import Folder, Place, folder, map_ahead, open_place
 from dicom_node.values import AETitle, InstanceRef, Receipt, derive_digest
 
 from .file_meta import FileMeta, encode_file_meta, parse_file_meta
-from .identity import Identity, read_identity
+from .identity import Identity, parse_identity, read_identity
 
 _BLOCK_BYTES = 1 << 20
+_START_BYTES = 1 << 13
 
 
 class Spool:
@@ -160,6 +161,7 @@ class Incoming:
         self._place, self._meta = place, meta
         self._digest = hashlib.sha256()
         self._length = 0
+        self._start = bytearray()  # of the data set, in which the UIDs nearly always are
         self.was_there = False
         with disk_errors():
             self._part, self._file = place.begin(f"{_shard(meta)}/{_stem(meta)}")
@@ -170,10 +172,14 @@ class Incoming:
         """Append bytes of the data set. Raises SpoolFailed."""
         self._write(content)
         self._digest.update(content)
+        if self._length < _START_BYTES:
+            self._start += content[: _START_BYTES - self._length]
         self._length += len(content)
 
     def read_identity(self) -> Identity:
         """The UIDs in the data set as far as it has arrived. Raises UnacceptableInstance, SpoolFailed."""
+        with suppress(UnacceptableInstance):  # its start alone may be too little, or deflated
+            return parse_identity(bytes(self._start), self._meta.transfer_syntax_uid)
         with disk_errors():
             self._file.flush()
             identity = read_identity(self._file, self._meta.offset, self._length, self._meta.transfer_syntax_uid)

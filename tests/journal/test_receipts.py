@@ -3,6 +3,7 @@
 import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from dicom_node import journal
+from dicom_node.journal.engine import status_table
 from dicom_node.journal.tables import feeding, metadata, series
-from dicom_node.values import CompletenessRule, Priority
+from dicom_node.values import AETitle, CompletenessRule, Priority, StorePriority
 from dicom_node.values.receipts import Known
 from tests.peers.waiting import wait_until
 
@@ -50,6 +52,32 @@ def test_a_series_has_one_look_however_many_images_it_has(book: Book) -> None:
     assert book.jobs("look") == ["look-1.2-1.2.3-0-0"]
 
 
+def test_further_images_move_the_series_and_the_most_urgent_of_them_counts(book: Book) -> None:
+    """Those that only go on take a short way in the journal, an urgent one among them does not."""
+    book.receipts.commit(receipt(1))
+    for number, priority in ((2, StorePriority.MEDIUM), (3, StorePriority.HIGH), (4, StorePriority.LOW), (5, StorePriority.HIGH)):
+        book.clock.time += 1.0
+        assert book.receipts.commit(replace(receipt(number), store_priority=priority, calling=AETitle(f"CT{number}"))) is Known.NEW
+        assert book.receipts.commit(replace(receipt(number), store_priority=priority)) is Known.SAME
+        found = book.open_series(LOOK)
+        assert found is not None
+        assert found.instances == number
+        assert found.last_seen == pytest.approx(book.now(), abs=5.0)
+        assert found.store_priority is (StorePriority.HIGH if number > 2 else StorePriority.MEDIUM)
+    assert found.calling.text == "PACS"
+    assert book.jobs("look") == ["look-1.2-1.2.3-0-0"]
+
+
+def test_a_series_whose_rows_have_left_begins_anew_though_its_association_is_still_open(book: Book) -> None:
+    book.receipts.commit(receipt(1))
+    with book.engine.begin() as connection:
+        connection.execute(series.delete())
+    assert book.receipts.commit(receipt(2)) is Known.NEW
+    found = book.open_series(LOOK)
+    assert found is not None
+    assert found.instances == 1
+
+
 def test_late_images_reopen_a_complete_series_under_another_generation(book: Book) -> None:
     book.receipts.commit(receipt(1))
     close(book, LOOK)
@@ -85,6 +113,22 @@ def test_an_association_feeds_until_it_ends_and_one_that_broke_off_leaves_the_ti
     assert feeders(book) == (0, pytest.approx(book.now(), abs=5.0))
     book.receipts.commit(receipt(3, association="a:3"))  # the sender has come back
     assert feeders(book) == (1, None)
+
+
+def test_an_association_that_ends_in_order_after_several_images_brings_the_look_forward(book: Book) -> None:
+    """Its sender is asked then how many images there are; where each image has an association of its own it would be asked after each."""
+    book.receipts.commit(receipt(1, association="a:1"))
+    book.receipts.association_ended("a:1", is_broken=False)
+    assert delayed(book) == ["look-1.2-1.2.3-0-0"]
+    book.receipts.commit(receipt(2, association="a:2"))
+    book.receipts.commit(receipt(3, association="a:2"))
+    book.receipts.association_ended("a:2", is_broken=True)  # it has more to send
+    assert delayed(book) == ["look-1.2-1.2.3-0-0"]
+    book.receipts.commit(receipt(4, association="a:3"))
+    book.receipts.commit(receipt(5, association="a:3"))
+    book.receipts.commit(receipt(6, association="a:4", series="1.2.3.4"))  # whose key begins likewise
+    book.receipts.association_ended("a:3", is_broken=False)
+    assert delayed(book) == ["look-1.2-1.2.3.4-0-0"]
 
 
 def test_what_comes_again_says_that_its_sender_is_at_work(book: Book) -> None:
@@ -208,6 +252,13 @@ def test_the_migrations_make_the_tables_that_the_code_uses(book: Book) -> None:
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or ((name or "").startswith("node_") and name != "node_schema")
+
+
+def delayed(book: Book) -> list[str]:
+    with book.engine.begin() as connection:
+        table = status_table(connection)
+        asked = sa.select(table.c.workflow_uuid).where(table.c.status == "DELAYED").order_by(table.c.workflow_uuid)
+        return list(connection.execute(asked).scalars())
 
 
 def feeders(book: Book) -> tuple[int, float | None]:

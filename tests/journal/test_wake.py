@@ -1,0 +1,57 @@
+"""The engine's queues look for jobs when they are called, and not only when their interval is over."""
+
+import threading
+
+from dicom_node.journal.engine import Wake
+from tests.peers.waiting import wait_until
+
+_LONG_S = 60.0
+
+
+def test_waits_end_early_when_they_are_called_and_say_that_nobody_stops() -> None:
+    event, answers = threading.Event(), list[bool]()
+    wake, entered = Wake(), threading.Semaphore(0)
+    wake.watch([event])
+
+    def work() -> None:
+        while not event.is_set():
+            entered.release()
+            answers.append(event.wait(_LONG_S))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        entered.acquire()
+    for called in range(1, 4):
+        wake()
+        wait_until(lambda: len(answers) == 2 * called, limit_s=10, what="a wait did not end")  # noqa: B023
+    assert not any(answers)
+    event.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert answers[-2:] == [True, True]
+
+
+def test_a_call_between_two_waits_ends_the_second_one() -> None:
+    event, wake = threading.Event(), Wake()
+    wake.watch([event])
+    assert event.wait(0.001) is False
+    wake()
+    done = threading.Event()
+    timer = threading.Timer(10, done.set)
+    timer.start()
+    assert event.wait(_LONG_S) is False
+    timer.cancel()
+    assert not done.is_set()
+
+
+def test_a_wait_that_began_before_goes_on() -> None:
+    """The threads of the engine wait already when their events are taken charge of."""
+    event = threading.Event()
+    thread = threading.Thread(target=event.wait, args=(_LONG_S,))
+    thread.start()
+    Wake().watch([event])
+    event.set()
+    thread.join(10)
+    assert not thread.is_alive()
