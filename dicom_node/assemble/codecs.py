@@ -20,7 +20,8 @@ from .planes import instance_number
 from .run_length import decode_run_length
 from .syntaxes import BIG_ENDIAN, JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, syntax_name
 
-Integers = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+# 16 bits as stored where words have so many, which is what nearly all images have; else wide enough for every value.
+Integers = npt.NDArray[np.int16] | npt.NDArray[np.uint16] | npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # 0xF7 is JPEG-LS
@@ -93,6 +94,12 @@ def _decode_words(content: bytes, headers: InstanceHeaders) -> npt.NDArray[np.un
 def _restore(words: npt.NDArray[np.unsignedinteger], bits_stored: int, *, signed: bool) -> Integers:
     """Cut to the stored bits, and extend the sign from the highest of them."""
     bits = 8 * words.dtype.itemsize
+    if bits == 16:
+        cut = words.astype(np.uint16, copy=False) if bits_stored == bits else words & np.uint16((1 << bits_stored) - 1)
+        if not signed:
+            return cut
+        top = np.uint16(1 << (bits_stored - 1))
+        return (cut if bits_stored == bits else (cut ^ top) - top).view(np.int16)  # modulo 2^16, as two's complement is
     wide: Integers = words.astype(np.int64) if bits > 16 else words.astype(np.int32)
     if bits_stored < bits:
         wide &= (1 << bits_stored) - 1

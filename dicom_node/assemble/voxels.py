@@ -98,16 +98,19 @@ def _turn_over(stored: Integers, headers: InstanceHeaders, form: Form) -> Intege
 
 
 def _rescale(stored: Integers, frame: FrameHeaders, *, is_whole: bool) -> Integers | npt.NDArray[np.float64]:
+    """Modality values, an array of their own; int16 from 16 bits where they fit, which costs no wider copy."""
     if not is_whole:
         return stored.astype(np.float64) * frame.rescale_slope + frame.rescale_intercept
     slope, intercept = int(frame.rescale_slope), int(frame.rescale_intercept)
-    if slope == 1 and _INT16.min <= intercept <= _INT16.max:
-        return stored + intercept
-    return stored.astype(np.float64) * slope + intercept
+    if slope != 1 or not _INT16.min <= intercept <= _INT16.max:
+        return stored.astype(np.float64) * slope + intercept
+    if stored.dtype.itemsize == 2 and _INT16.min <= int(stored.min()) + intercept and int(stored.max()) + intercept <= _INT16.max:
+        return (stored.view(np.uint16) + np.uint16(intercept & 0xFFFF)).view(np.int16)  # modulo 2^16, and the sum fits
+    return stored.astype(np.int64) + intercept
 
 
 def _fits(values: Integers | npt.NDArray[np.float64]) -> bool:
-    return bool(_INT16.min <= values.min() and values.max() <= _INT16.max)
+    return values.dtype == np.int16 or bool(_INT16.min <= values.min() and values.max() <= _INT16.max)
 
 
 def _fill_padding(voxels: Voxels, padded: dict[int, npt.NDArray[np.bool_]], *, is_ct: bool) -> npt.NDArray[np.bool_] | None:

@@ -3,6 +3,8 @@
 Descriptions are among them, into which anyone may have typed anything: they may be asked, `select` writes none of their text down.
 """
 
+from functools import cache
+
 from .header import Header, keyword_of, vr_of
 
 # Groups that describe how an image was made. Of group 0010, only what a model may depend on.
@@ -37,7 +39,7 @@ def read_attributes(header: Header, encodings: tuple[str, ...]) -> tuple[tuple[s
     found: list[tuple[str, tuple[str, ...]]] = []
     for tag, element in sorted(header.elements.items()):
         keyword = keyword_of(tag)
-        if not _is_wanted(tag, keyword, vr_of(element)) or element.end - element.start > _LONGEST_BYTES:
+        if element.end - element.start > _LONGEST_BYTES or not _is_wanted(tag, keyword, vr_of(element)):
             continue
         values = header.texts_of(element, encodings)
         if values:
@@ -45,6 +47,7 @@ def read_attributes(header: Header, encodings: tuple[str, ...]) -> tuple[tuple[s
     return tuple(found)
 
 
+@cache
 def _is_wanted(tag: int, keyword: str, vr: str) -> bool:
     if keyword in _OF_THE_PATIENT or keyword in _OF_THE_REQUEST or keyword in _UIDS:
         return True

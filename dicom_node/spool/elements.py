@@ -9,6 +9,7 @@ Source: PS3.5 7 (elements, sequences), 6.2.2 (UN of undefined length is implicit
 import struct
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from pydicom import uid
 
@@ -18,8 +19,9 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _DEPTH_LIMIT = 32  # sequences within sequences; SR trees, the deepest that are seen, stay below 20
 
-# VRs whose length field has two bytes in explicit syntaxes (PS3.5 table 7.1-2); all others, also later ones, have four.
-_SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+# VRs whose length field has two bytes in explicit syntaxes (PS3.5 table 7.1-2), with their names; all others, also later ones, have four.
+_SHORT = {vr: vr.decode() for vr in b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()}
+_SHORT_HEADER = struct.Struct("<HH2sH")  # of nearly all elements of nearly all images
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,7 @@ class Syntax:
 IMPLICIT_LITTLE = Syntax(explicit=False, little=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):  # there are a hundred for each image
     """A value: the bytes from `start` to `end`. `vr` is empty where the syntax does not say; `is_open` means of undefined length."""
 
     tag: int
@@ -76,7 +77,16 @@ def walk(data: bytes, syntax: Syntax, start: int = 0, end: int | None = None, *,
     limit = len(data) if end is None else end
     elements: dict[int, Element] = {}
     at, last = start, 0
+    is_usual = syntax.explicit and syntax.little
     while at < limit:
+        if is_usual and at + 8 <= limit:
+            group, number, short, length = _SHORT_HEADER.unpack_from(data, at)
+            tag, after = group << 16 | number, at + 8 + length
+            if short in _SHORT and tag < stop and after <= limit and group != 0xFFFE:
+                if tag not in elements:
+                    elements[tag] = Element(tag, _SHORT[short], at + 8, after)
+                at, last = after, tag
+                continue
         try:
             tag, vr, value, length = _read_header(data, at, limit, syntax)
             if tag >> 16 != 0xFFFE:
@@ -127,7 +137,7 @@ def _read_header(data: bytes, at: int, limit: int, syntax: Syntax) -> tuple[int,
     if not syntax.explicit or group == 0xFFFE or not (vr.isalpha() and vr.isupper()):
         return tag, "", at + 8, struct.unpack_from(order + "I", data, at + 4)[0]
     if vr in _SHORT:
-        return tag, vr.decode(), at + 8, struct.unpack_from(order + "H", data, at + 6)[0]
+        return tag, _SHORT[vr], at + 8, struct.unpack_from(order + "H", data, at + 6)[0]
     if at + 12 > limit:
         raise _Lost
     return tag, vr.decode(), at + 12, struct.unpack_from(order + "I", data, at + 8)[0]

@@ -9,7 +9,7 @@ import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, tag_for_keyword
@@ -19,6 +19,7 @@ from .elements import Element, Syntax, nested, walk_items
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # DS, also longer than its 16 characters
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")  # IS, also as some write it: 1.0
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "US or SS": "H", "SV": "q", "UV": "Q"}
+_REMEMBERED_BYTES = 256  # a longer value is no label that all images of a series share
 _TEXT_DELIMITERS = {0x5C}  # a backslash ends an escape's reach (PS3.5 6.1.2.5.3)
 
 
@@ -63,13 +64,8 @@ class Header:
 
     def texts_of(self, element: Element, encodings: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Binary numbers are written as text too."""
-        vr = vr_of(element)
-        raw = self.data[element.start : element.end]
-        if vr in _BINARY:
-            numbers = _unpack(vr, raw, self.syntax)
-            return () if isinstance(numbers, Illegal) else tuple(f"{number:.10g}" for number in numbers)
-        values = tuple(value.strip(" \0") for value in _decode(raw, encodings).split("\\"))
-        return values if any(values) else ()
+        find = _find_texts if element.end - element.start <= _REMEMBERED_BYTES else _find_texts.__wrapped__
+        return find(vr_of(element), self.data[element.start : element.end], self.syntax, encodings)
 
     def text(self, keyword: str, encodings: tuple[str, ...] = ()) -> str:
         """The first value, or an empty text."""
@@ -142,6 +138,15 @@ def name_tag(tag: int) -> str:
 @cache
 def _dictionary_vr(tag: int) -> str:
     return str(dictionary_VR(tag)) if keyword_of(tag) else "UN"
+
+
+@lru_cache(maxsize=4096)  # most values are the same in all images of a series
+def _find_texts(vr: str, raw: bytes, syntax: Syntax, encodings: tuple[str, ...]) -> tuple[str, ...]:
+    if vr in _BINARY:
+        numbers = _unpack(vr, raw, syntax)
+        return () if isinstance(numbers, Illegal) else tuple(f"{number:.10g}" for number in numbers)
+    values = tuple(value.strip(" \0") for value in _decode(raw, encodings).split("\\"))
+    return values if any(values) else ()
 
 
 def _unpack(vr: str, raw: bytes, syntax: Syntax) -> tuple[float, ...] | Illegal:
