@@ -40,6 +40,7 @@ from dicom_node.values import (
     CompletenessRule,
     DicomObject,
     Geometry,
+    InstanceRef,
     Key,
     NotAnalysed,
     PackageName,
@@ -60,6 +61,8 @@ from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
 _ENCODER = "1"
+# What reading ahead may take of the inference process, for a few dozen headers.
+_AHEAD_LIMIT_S, _AHEAD_MEMORY_MB = 30.0, 4096
 
 
 class Node:
@@ -82,6 +85,7 @@ class Node:
         self.engine = engine
         self.images, self.kept = spool.open_spool(config), journal.open_kept(config)
         self.client = journal.Client(self.engine, look_delay_s=config.first_look_s)
+        self._headers = spool.HeadersAhead()
         self.sending = Sending(config, clock, engine, self.client, self.kept)
 
     # -- is the series complete? -------------------------------------------------------------------------------------
@@ -149,7 +153,7 @@ class Node:
     def read_headers(self, stored: StoredSeries) -> SeriesHeaders:
         """The headers of a series, from the spool's files. Raises SpoolError; ImageMissing where a file is gone for good."""
         try:
-            return spool.read_headers(
+            return self._headers.read_headers(
                 self.images.local_root(stored.instances),
                 stored.instances,
                 series_instance_uid=stored.series_instance_uid,
@@ -160,6 +164,19 @@ class Node:
             if error.errno == errno.ENOENT and self.images.misses_any(stored.instances):
                 raise ImageMissing from error
             raise
+
+    def read_ahead(self, instances: tuple[InstanceRef, ...]) -> None:
+        """Read the headers of images whose series is not complete, here and where models run, so that they are at hand when it is.
+
+        What cannot be read now is nobody's loss: it is read when it is wanted.
+        """
+        try:
+            root = self.images.local_root(instances)
+        except SpoolError:
+            return
+        self._headers.read_ahead(root, instances)
+        request = infer.AheadRequest(str(root), instances)
+        self._device.read_ahead(request, time_limit_s=_AHEAD_LIMIT_S, memory_limit_mb=_AHEAD_MEMORY_MB)
 
     def write_answers(self, job: journal.StudyJob, answers: tuple[Answer, ...]) -> bool:
         """Record what every package said to every volume of the study; False, and nothing, where nobody waits for the job any more

@@ -7,11 +7,12 @@ from .device import Device
 from .growth import grow
 from .lungs import find_lungs
 from .regions import Candidate, Region
-from .request import ExampleRequest, Request
+from .request import AheadRequest, ExampleRequest, Request
 from .run import RunIdentity, run_stages
 from .sessions import Sessions, count_threads
 
 __all__ = [
+    "AheadRequest",
     "Candidate",
     "Device",
     "ExampleRequest",

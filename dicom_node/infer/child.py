@@ -25,7 +25,7 @@ from dicom_node.values import (
     codec,
 )
 
-from .request import LONGEST_LINE_BYTES, ExampleRequest, Reply, Request, parse_task, write_reply
+from .request import LONGEST_LINE_BYTES, AheadRequest, ExampleRequest, Reply, Request, parse_task, write_reply
 from .run import RunIdentity, run_stages
 from .sessions import Sessions
 
@@ -52,6 +52,7 @@ class Readers:
     """What the child is handed of the node's other parts, which it may not import; and the time, for the stages' seconds."""
 
     read_headers: ReadHeaders
+    read_ahead: Callable[[Path, tuple[InstanceRef, ...]], None]
     read_volume: Callable[[Path, SeriesHeaders, Geometry], Volume | Reason]
     load_package: Callable[[Path], Package]
     monotonic: Callable[[], float]
@@ -94,12 +95,17 @@ def _answer(
     return Reply()
 
 
-def _run(request: Request | ExampleRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]) -> Result | Reason | None:
-    package = _find_package(request, readers, packages)
+def _run(
+    request: Request | ExampleRequest | AheadRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]
+) -> Result | Reason | None:
     match request:
         case Request():
-            return _run_series(request, package, readers, sessions)
+            return _run_series(request, _find_package(request, readers, packages), readers, sessions)
+        case AheadRequest(root, instances):
+            readers.read_ahead(Path(root), instances)
+            return None
         case ExampleRequest():
+            package = _find_package(request, readers, packages)
             result = run_stages(package, package.example.volume, _EXAMPLE, sessions, readers.monotonic)
             return find_failure(package.example, result)
         case _:

@@ -16,7 +16,7 @@ from dicom_node.clock import Clock
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow
 from dicom_node.values import Analysed, NotAnalysed, Reason, Result, codec
 
-from .request import LONGEST_LINE_BYTES, ExampleRequest, Reply, Request, Task, parse_reply, write_task
+from .request import LONGEST_LINE_BYTES, AheadRequest, ExampleRequest, Reply, Request, Task, parse_reply, write_task
 
 START_LIMIT_S = 120.0  # a cold disk reads the libraries in up to a minute
 _END_LIMIT_S = 5.0
@@ -64,6 +64,24 @@ class Device:
         reason = self._answer_of(request, time_limit_s, memory_limit_mb)
         assert reason is None or isinstance(reason, Reason)
         return reason
+
+    def read_ahead(self, request: AheadRequest, *, time_limit_s: float, memory_limit_mb: int) -> bool:
+        """Have headers read that the next task will want, where the child has nothing to do now; whether that was done.
+
+        A child that fails at it is gone, and the next task gets a new one, in which they are read when they are wanted.
+        """
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            child = self._child
+            if child is None or child.process.poll() is not None:
+                return False
+            task = Task(request=request, output=str(Path(self._folder.name) / "ahead"), memory_limit_mb=memory_limit_mb)
+            return self._asked(child, write_task(task), time_limit_s).error is None
+        except (ChildDied, ChildTooSlow):
+            return False
+        finally:
+            self._turn.release()
 
     def _answer_of(self, request: Request | ExampleRequest, time_limit_s: float, memory_limit_mb: int) -> object:
         with self._turn:

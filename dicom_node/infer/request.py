@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from dicom_node.values import Geometry, Reservation, ResultIdentity, StoredSeries
+from dicom_node.values import Geometry, InstanceRef, Reservation, ResultIdentity, StoredSeries
 from dicom_node.values.codec import from_plain, to_plain
 
 # A longer line is no request: some 100 000 instances have room.
@@ -37,10 +37,18 @@ class ExampleRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class AheadRequest:
+    """Read the headers of images that are on their way to a model, in the folder `spool`. The answer is None."""
+
+    spool: str
+    instances: tuple[InstanceRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A request with where its answer goes (a file that is not there yet), and the memory that it may use."""
 
-    request: Request | ExampleRequest
+    request: Request | ExampleRequest | AheadRequest
     output: str
     memory_limit_mb: int
 
@@ -54,7 +62,11 @@ class Reply:
     for_now: bool = False
 
 
-_KINDS: dict[str, type[Request] | type[ExampleRequest]] = {"Request": Request, "ExampleRequest": ExampleRequest}
+_KINDS: dict[str, type[Request] | type[ExampleRequest] | type[AheadRequest]] = {
+    "Request": Request,
+    "ExampleRequest": ExampleRequest,
+    "AheadRequest": AheadRequest,
+}
 
 
 def write_task(task: Task) -> bytes:

@@ -57,6 +57,7 @@ from .series import (
     count_open_studies,
     find_feeders,
     judge_again,
+    read_arriving,
     read_open_series,
     read_sample,
 )
@@ -82,6 +83,7 @@ from .store import (
 from .trace import Trace, TracedJob, read_trace
 
 __all__ = [
+    "read_arriving",
     "Trace",
     "TracedJob",
     "read_trace",

@@ -69,6 +69,19 @@ def read_sample(connection: sa.Connection, look: Look) -> SeriesSample | None:
     return SeriesSample(AETitle(row.calling), StorePriority(row.store_priority or StorePriority.MEDIUM), as_reference(row))
 
 
+def read_arriving(connection: sa.Connection, since: float, most: int) -> tuple[tuple[float, tuple[InstanceRef, ...]], ...]:
+    """The open series of which something came after `since`, by the time of its last image, and their instances: the newest, at most
+    `most` of them."""
+    recent = sa.select(series.c.study_instance_uid, series.c.series_instance_uid, series.c.last_seen)
+    recent = recent.where(is_open, series.c.last_seen > since).order_by(series.c.last_seen.desc()).limit(most)
+    found = []
+    for study, uid, last_seen in connection.execute(recent).all():
+        here = sa.and_(instances.c.study_instance_uid == study, instances.c.series_instance_uid == uid, instances.c.removing_at.is_(None))
+        rows = connection.execute(sa.select(instances).where(here)).all()
+        found.append((float(last_seen), tuple(map(as_reference, rows))))
+    return tuple(found)
+
+
 def as_reference(row: Any) -> InstanceRef:
     """The instance of a row."""
     return InstanceRef(

@@ -26,8 +26,10 @@ def main(threads: int, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
     _silence_libraries()
     start_logging("warning")
+    ahead = spool.HeadersAhead()
     readers = infer.Readers(
-        read_headers=spool.read_headers,
+        read_headers=ahead.read_headers,
+        read_ahead=ahead.read_ahead,
         read_volume=assemble.read_volume,
         load_package=load_package,
         monotonic=SystemClock().monotonic,

@@ -28,6 +28,7 @@ from dicom_node.values import PackageName
 from dicom_node.values.reasons import OutOfService
 
 from . import inference
+from .ahead import LOOK_S, Ahead
 from .examples import try_example
 from .lifeline import hold_name, open_journal, stop_on_signals, wait_for_journal
 from .memory import give_back_memory
@@ -70,6 +71,8 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
             _in_turn(node.judge_what_was_out_of_service)
             watch = Watch(config, engine, holder, runner, clock)
             threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True).start()
+            if slot == 0 and not watch.is_shared:  # of several workers nobody knows which one will want them
+                threading.Thread(target=_read_ahead, args=(Ahead(node, clock), clock, stop), name="ahead", daemon=True).start()
             retention = Retention(config, engine, node.client, node.images, node.kept, clock)
             threading.Thread(target=_tidy, args=(retention, node, clock, stop), name="retention", daemon=True).start()
             _sweep(node)
@@ -88,7 +91,7 @@ class Watch:
     def __init__(self, config: Config, engine: journal.SqlEngine, holder: journal.Holder, runner: journal.Engine, clock: Clock) -> None:
         self._config, self._engine, self._holder, self._runner, self._clock = config, engine, holder, runner, clock
         self._ahead_s: float | None = None
-        self._is_shared = journal.find_file(config.database) is None  # several machines, whose clocks differ
+        self.is_shared = journal.find_file(config.database) is None  # several machines, whose clocks differ
 
     def run(self, stop: threading.Event) -> None:
         """Watch until told to stop."""
@@ -110,7 +113,7 @@ class Watch:
         ahead_s = self._clock.now() - self._clock.monotonic()
         if self._ahead_s is not None and abs(ahead_s - self._ahead_s) < _CLOCK_SET_S:
             return
-        if self._is_shared:
+        if self.is_shared:
             set_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
         else:
             with self._engine.begin() as connection:
@@ -120,7 +123,7 @@ class Watch:
             log(ClockSet(set_s))
 
     def _release_due(self) -> None:
-        if self._is_shared:
+        if self.is_shared:
             with self._engine.begin() as connection:
                 journal.release_due(connection)
 
@@ -155,6 +158,11 @@ def _in_turn(task: Callable[[], object]) -> None:
         task()
     except Exception as error:  # noqa: BLE001
         log_broken(RoleName.WORKER, error)
+
+
+def _read_ahead(ahead: Ahead, clock: Clock, stop: threading.Event) -> None:
+    while not clock.wait(LOOK_S, stop):
+        _in_turn(lambda: ahead.look(stop))
 
 
 def _tidy(retention: Retention, node: Node, clock: Clock, stop: threading.Event) -> None:

@@ -1,5 +1,6 @@
 """The bytes of all instances, as they came, and their headers as values."""
 
+from .ahead import HeadersAhead
 from .file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .identity import Identity, is_uid, parse_identity
 from .part10 import read_headers
@@ -7,6 +8,7 @@ from .spool import Incoming, Spool, open_spool
 from .usable import IMAGE_CLASSES, TRANSFER_SYNTAXES
 
 __all__ = [
+    "HeadersAhead",
     "IMAGE_CLASSES",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",

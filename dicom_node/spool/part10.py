@@ -1,6 +1,6 @@
 """Headers of stored instances as values. What cannot be read is a reason beside them; nothing is raised for what a file holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dicom_node.errors import SpoolFailed
@@ -29,9 +29,15 @@ _ALGORITHM = "processing algorithm"  # the purpose of AI's own item in Contribut
 
 
 def read_headers(
-    root: Path, instances: Sequence[InstanceRef], series_instance_uid: str, study_instance_uid: str, rule: CompletenessRule
+    root: Path,
+    instances: Sequence[InstanceRef],
+    series_instance_uid: str,
+    study_instance_uid: str,
+    rule: CompletenessRule,
+    *,
+    read: Callable[[Path, InstanceRef], InstanceHeaders | Reason] | None = None,
 ) -> SeriesHeaders:
-    """The headers of a series' instances, from the files under `root`.
+    """The headers of a series' instances, from the files under `root`; `read` gives one of them, by default `read_instance`.
 
     Instances are sorted by SOP Instance UID; one that cannot be read stands in `unreadable` with Unreadable, IllegalValue,
     MissingAttribute, NotAnImage, MadeByAlgorithm, NoPixels or TransferSyntaxNotSupported. Whether the images fit together is
@@ -40,7 +46,7 @@ def read_headers(
     readable: list[InstanceHeaders] = []
     unreadable: list[tuple[str, Reason]] = []
     for instance in sorted(instances, key=lambda instance: (instance.sop_instance_uid, instance.digest)):
-        headers = read_instance(root, instance)
+        headers = (read or read_instance)(root, instance)
         if isinstance(headers, Reason):
             unreadable.append((instance.sop_instance_uid, headers))
         else:

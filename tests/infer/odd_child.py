@@ -10,7 +10,7 @@ from pathlib import Path
 from dicom_node import infer
 from dicom_node.errors import SpoolFailed
 from dicom_node.package import Package, load_package
-from dicom_node.values import Geometry, Reason, SeriesHeaders
+from dicom_node.values import Geometry, InstanceRef, Reason, SeriesHeaders
 from dicom_node.values.reasons import NoPixels
 
 
@@ -46,6 +46,13 @@ def read_headers(root: Path, instances: object, *, series_instance_uid: str, stu
     return SeriesHeaders(series_instance_uid, study_instance_uid, ())
 
 
+def read_ahead(root: Path, instances: tuple[InstanceRef, ...]) -> None:
+    """The root's name says what happens, as a package's folder does."""
+    if root.name == "crash":
+        ctypes.string_at(0)
+    (root / "read-ahead").write_text(" ".join(instance.file for instance in instances), encoding="utf-8")
+
+
 def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry) -> Reason:
     return NoPixels()
 
@@ -61,7 +68,9 @@ def main(mode: str, replies: int) -> None:
         sys.exit(7)
     if mode == "babble":
         os.write(replies, b"this is no reply\n")
-    readers = infer.Readers(read_headers=read_headers, read_volume=read_volume, load_package=load, monotonic=time.monotonic)
+    readers = infer.Readers(
+        read_headers=read_headers, read_ahead=read_ahead, read_volume=read_volume, load_package=load, monotonic=time.monotonic
+    )
     with os.fdopen(replies, "wb") as answers:
         infer.serve(sys.stdin.buffer, answers, readers, infer.Sessions(1), forget)
 

@@ -77,6 +77,25 @@ def child_of(device: infer.Device) -> int:
     return device._child.process.pid
 
 
+def test_headers_are_read_ahead_where_the_child_has_nothing_else_to_do(
+    device: infer.Device, request_for: Callable[[str], infer.Request], tmp_path: Path
+) -> None:
+    image = InstanceRef("1.2", "1.3", "1.4", "d", "aa/file.dcm", 0, 1)
+
+    def ahead(root: Path) -> bool:
+        root.mkdir(exist_ok=True)
+        return device.read_ahead(infer.AheadRequest(str(root), (image,)), time_limit_s=30.0, memory_limit_mb=LIMIT_MB)
+
+    assert not ahead(tmp_path)  # no child is started for it
+    device.start()
+    assert ahead(tmp_path)
+    assert (tmp_path / "read-ahead").read_text(encoding="utf-8") == "aa/file.dcm"
+    with device._turn:  # as while a task runs
+        assert not ahead(tmp_path)
+    assert not ahead(tmp_path / "crash")
+    assert isinstance(run(device, request_for("well")), NotAnalysed)  # in a new child
+
+
 def test_a_reason_comes_back_as_a_value(device: infer.Device, request_for: Callable[[str], infer.Request]) -> None:
     result = run(device, request_for("well"))
     assert isinstance(result, NotAnalysed)

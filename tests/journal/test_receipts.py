@@ -78,6 +78,26 @@ def test_a_series_whose_rows_have_left_begins_anew_though_its_association_is_sti
     assert found.instances == 1
 
 
+def test_what_arrives_is_found_once_and_not_what_is_complete(book: Book) -> None:
+    """So that its headers are read while more of it comes."""
+
+    def arriving(since: float) -> tuple[float, list[str]]:
+        with book.engine.begin() as connection:
+            found = journal.read_arriving(connection, since, 4)
+        return max((at for at, _ in found), default=since), sorted(one.sop_instance_uid for _, some in found for one in some)
+
+    book.receipts.commit(receipt(1))
+    book.receipts.commit(receipt(2, series="1.2.4"))
+    since, found = arriving(0.0)
+    assert found == ["1.2.3.1", "1.2.3.2"]
+    assert arriving(since) == (since, [])
+    book.clock.time += 1.0
+    book.receipts.commit(receipt(3))
+    assert arriving(since)[1] == ["1.2.3.1", "1.2.3.3"]  # all of the series: whoever asks knows what it has
+    close(book, LOOK)
+    assert arriving(0.0)[1] == ["1.2.3.2"]
+
+
 def test_late_images_reopen_a_complete_series_under_another_generation(book: Book) -> None:
     book.receipts.commit(receipt(1))
     close(book, LOOK)

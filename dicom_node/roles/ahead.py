@@ -1,0 +1,41 @@
+"""While images still arrive: their headers are read as they come, in the time that the worker and its inference process have to spare."""
+
+import threading
+
+from dicom_node import journal
+from dicom_node.clock import Clock
+from dicom_node.node import Node
+from dicom_node.values import InstanceRef
+
+LOOK_S = 0.2
+_SERIES = 4  # that arrive at once; of more, the others are read when they are complete
+_AT_ONCE = 32  # headers, some 10 ms of work: a task for the model waits no longer than that
+_KNOWN = 20_000  # files
+
+
+class Ahead:
+    """Reads the headers of what arrives."""
+
+    def __init__(self, node: Node, clock: Clock) -> None:
+        self._node, self._clock = node, clock
+        self._since = 0.0
+        self._read = dict[str, None]()  # files, the oldest first
+
+    def look(self, stop: threading.Event) -> None:
+        """Read what is new; then as long as that took is left to what is more urgent."""
+        for instances in self.find_new():
+            start = self._clock.monotonic()
+            self._node.read_ahead(instances)
+            if self._clock.wait(self._clock.monotonic() - start, stop):
+                return
+
+    def find_new(self) -> list[tuple[InstanceRef, ...]]:
+        """What has come of open series since the last look, a few at a time."""
+        with self._node.engine.begin() as connection:
+            arriving = journal.read_arriving(connection, self._since, _SERIES)
+        self._since = max((last_seen for last_seen, _ in arriving), default=self._since)
+        new = [instance for _, instances in arriving for instance in instances if instance.file not in self._read]
+        self._read.update((instance.file, None) for instance in new)
+        while len(self._read) > _KNOWN:
+            del self._read[next(iter(self._read))]
+        return [tuple(new[at : at + _AT_ONCE]) for at in range(0, len(new), _AT_ONCE)]
