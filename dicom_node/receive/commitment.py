@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import decode
@@ -30,6 +31,7 @@ _UNREADABLE = (
     ArithmeticError,
     struct.error,
     RecursionError,
+    BytesLengthException,
 )
 
 _MOST_OBJECTS = 10_000  # in one report; the node asks for a result's objects, which are a few

@@ -14,6 +14,11 @@ class Figures:
     def add(self, what: Hashable, value: float) -> None:
         self._values[what].append(value)
 
+    @property
+    def known(self) -> tuple[Hashable, ...]:
+        """What there are values of, in the order in which the first came."""
+        return tuple(self._values)
+
     def median(self, what: Hashable) -> float:
         return statistics.median(self._values[what])
 

@@ -46,17 +46,23 @@ class Receiver:
 class Intake:
     """What was measured: images per second and CPU seconds for a thousand images, by receiver and number of associations."""
 
+    names: tuple[str, ...] = ()
     rate: Figures = field(default_factory=Figures)
     cpu: Figures = field(default_factory=Figures)
     wrong: list[str] = field(default_factory=list)
 
 
-def measure(folder: Path, *, rounds: int, associations: Sequence[int], images: int, pixels: int = 512, with_slow: bool = False) -> Intake:
-    """In each round every receiver has its turn with every number of associations; who comes first changes from round to round."""
-    names = [NODE, STORESCP, ORTHANC, *([ORTHANC_16] if max(associations) > _MANY else []), *([SLOW] if with_slow else [])]
-    intake = Intake()
+def measure(
+    folder: Path, *, rounds: int, associations: Sequence[int], images: int, pixels: int = 512, names: Sequence[str] | None = None
+) -> Intake:
+    """In each round every receiver has its turn with every number of associations; who comes first changes from round to round.
+
+    Without `names` these are the node, storescp and Orthanc, and where more associations send than that has threads, one with more.
+    """
+    names = names or (NODE, STORESCP, ORTHANC, *([ORTHANC_16] if max(associations) > _MANY else []))
+    intake = Intake(names=tuple(names))
     for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
             place = folder / "intake"
             shutil.rmtree(place, ignore_errors=True)
             os.sync()  # what one leaves to the disk is not the next one's

@@ -8,12 +8,13 @@ C-FIND, says how many there are, so that no timer has to be waited for.
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from dicom_node.spool import Spool
 from dicom_node.values import AETitle, CompletenessRule, StoredSeries, codec
@@ -115,9 +116,9 @@ def _make_study(folder: Path, images: Path, number: int, slices: int, pixels: in
     return Study([encode(instance) for instance in made], str(made[0].StudyInstanceUID), file)
 
 
-def _headers_alone(made):
+def _headers_alone(made: Sequence[Dataset]) -> Iterator[Dataset]:
     for instance in made:
-        header = type(instance)()
+        header = Dataset()
         header.update({element.tag: element for element in instance if element.tag < 0x7FE00000})
         header.file_meta = instance.file_meta
         yield header
