@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -35,9 +36,15 @@ class SystemClock:
         return time.monotonic()
 
     def steady(self) -> tuple[str, float]:
-        if not _BOOT.exists():  # not Linux: every start of the program counts as a boot
+        boot = _read_boot()
+        if boot is None:  # not Linux: every start of the program counts as a boot
             return str(os.getpid()), time.monotonic()
-        return _BOOT.read_text().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        return boot, time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
         return (stop or threading.Event()).wait(seconds)
+
+
+@cache  # no process outlives its boot, and each receipt asks
+def _read_boot() -> str | None:
+    return _BOOT.read_text().strip() if _BOOT.exists() else None

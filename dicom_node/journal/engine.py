@@ -30,6 +30,9 @@ _LOOK, _WORK, _DELIVER, _PROVE = "look", "work", "deliver", "prove"
 _SEND, _ASK = "send", "ask"
 # How many of a kind run at once in a worker: studies one by one, as there is one device; a destination gets few associations at a time.
 _LOOKS, _PER_DESTINATION, _SENDINGS = 8, 2, 12
+# How often a queue looks for jobs, each time for 2.5 ms of CPU. A look is brought forward by a receiver, which is another process; other jobs
+# are mostly the end of one that ran here, which calls the queues (`Wake`).
+_LOOK_POLL_S, _POLL_S = 0.1, 0.5
 # A job that is open each time the worker dies is taken up again this often, then it is listed as failed and blocks nobody.
 _STARTS, _STUDY_STARTS = 20, 6
 _BEHIND_DIGITS = "~"  # in the order of keys
@@ -350,11 +353,11 @@ class Engine:
         DBOS.launch()
         _quiet_logger()
         self._wake.watch(self._dbos.background_thread_stop_events)
-        DBOS.register_queue(_LOOK, worker_concurrency=_LOOKS, polling_interval_sec=0.1)
-        DBOS.register_queue(_WORK, worker_concurrency=1, polling_interval_sec=0.1)
+        DBOS.register_queue(_LOOK, worker_concurrency=_LOOKS, polling_interval_sec=_LOOK_POLL_S)
+        DBOS.register_queue(_WORK, worker_concurrency=1, polling_interval_sec=_POLL_S)
         for queue in (_SEND, _ASK):
             DBOS.register_queue(
-                queue, worker_concurrency=_SENDINGS, partition_worker_concurrency=_PER_DESTINATION, polling_interval_sec=0.1
+                queue, worker_concurrency=_SENDINGS, partition_worker_concurrency=_PER_DESTINATION, polling_interval_sec=_POLL_S
             )
         DBOS.register_queue(_DELIVER, worker_concurrency=4, polling_interval_sec=5.0)  # where the first version queued deliveries
 
@@ -405,7 +408,7 @@ def _register(handlers: Handlers, kept: Kept, wake: "Wake") -> None:
 
 
 class Wake:
-    """Makes the engine's queues look for jobs now: they do so by themselves ten times a second.
+    """Makes the engine's queues look for jobs now and not only when their interval is over.
 
     The library's threads wait on events that say when they are to end. These get a wait that returns when it is called, too.
     """

@@ -71,7 +71,8 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
             _in_turn(node.judge_what_was_out_of_service)
             watch = Watch(config, engine, holder, runner, clock)
             threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True).start()
-            if slot == 0 and not watch.is_shared:  # of several workers nobody knows which one will want them
+            # Of several workers nobody knows which one will want them.
+            if slot == 0 and not watch.is_shared and len(packages) > len(node.out_of_service):
                 threading.Thread(target=_read_ahead, args=(Ahead(node, clock), clock, stop), name="ahead", daemon=True).start()
             retention = Retention(config, engine, node.client, node.images, node.kept, clock)
             threading.Thread(target=_tidy, args=(retention, node, clock, stop), name="retention", daemon=True).start()
