@@ -30,8 +30,8 @@ _LOOK, _WORK, _DELIVER, _PROVE = "look", "work", "deliver", "prove"
 _SEND, _ASK = "send", "ask"
 # How many of a kind run at once in a worker: studies one by one, as there is one device; a destination gets few associations at a time.
 _LOOKS, _PER_DESTINATION, _SENDINGS = 8, 2, 12
-# How often a queue looks for jobs, each time for 2.5 ms of CPU. A look is brought forward by a receiver, which is another process; other jobs
-# are mostly the end of one that ran here, which calls the queues (`Wake`).
+# How often a queue looks for jobs, each time for 2.5 ms of CPU. A look is brought forward by a receiver, which is another process; other
+# jobs are mostly the end of one that ran here, which calls the queues (`Wake`).
 _LOOK_POLL_S, _POLL_S = 0.1, 0.5
 # A job that is open each time the worker dies is taken up again this often, then it is listed as failed and blocks nobody.
 _STARTS, _STUDY_STARTS = 20, 6

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,7 +40,7 @@ class Folder:
     def keep(self, part: Path, file: BinaryIO, name: str, size: int) -> bool:
         """Make a part of so many bytes durable under a name; whether it was there in that size, and stays as it is."""
         target = self._root / name
-        if target.exists() and target.stat().st_size == size:
+        if _size_of(target) == size:
             drop(part, file)
             flush_folder(target.parent)  # whoever put it may not have come so far yet
             return True
@@ -137,13 +138,20 @@ class Folder:
 
 def create_part(folder: Path, stem: str) -> tuple[Path, BinaryIO]:
     """A new file for writing in `folder`, which is made where it is missing; locked as long as it is open."""
-    make_folder(folder)
+    if folder not in _durable:
+        make_folder(folder)
     while True:
         path = folder / f"{stem}{_own_mark()}{os.getpid()}.{next(_numbers)}{PART}"
         try:
             file = open(path, "x+b")  # noqa: SIM115  (closed by `keep` or `drop`)
         except FileExistsError:
             continue  # another container on the same shared folder has our name and process id
+        except FileNotFoundError:
+            if folder not in _durable:
+                raise
+            _durable.discard(folder)  # somebody removed it: it is made again
+            make_folder(folder)
+            continue
         _lock(file)
         return path, file
 
@@ -219,6 +227,14 @@ def used_percent(folder: Path) -> float:
     return 100.0 * usage.used / max(usage.used + usage.free, 1)
 
 
+def _size_of(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+
+
+@cache
 def _own_mark() -> str:
     """What tells the parts of this machine from those of another on the same folder."""
     return f".{socket.gethostname()}."

@@ -1,5 +1,6 @@
 """The four UIDs that file an instance, read from the start of its data set and no further: later damage does not matter."""
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ CANNOT_UNDERSTAND = 0xC000  # PS3.4 table B.2-1
 FIRST_BYTES = 1 << 17
 HEADER_LIMIT_BYTES = 1 << 28
 
-_UID_LIMIT = 64  # PS3.5 9.1
+_UID = re.compile(r"[!-\[\]-~]{1,64}")  # printable, and no backslash; at most 64 characters (PS3.5 9.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +105,4 @@ def _parse(data: bytes, transfer_syntax_uid: str) -> Identity:
 
 def is_uid(text: str) -> bool:
     """Whether the node takes a text as a UID."""
-    return 1 <= len(text) <= _UID_LIMIT and all("!" <= character <= "~" and character != "\\" for character in text)
+    return _UID.fullmatch(text) is not None

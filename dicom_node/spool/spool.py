@@ -114,7 +114,7 @@ class Spool:
                 identity = read_identity(file, meta.offset, size - meta.offset, meta.transfer_syntax_uid)
         except (UnacceptableInstance, FileNotFoundError):  # the latter: removed by a rule since it was listed
             return None
-        return _receipt(meta, identity, _reference(meta, Path(name).stem.rpartition("-")[2], size - meta.offset))
+        return _receipt(meta, identity, _reference(meta, _stem(meta), Path(name).stem.rpartition("-")[2], size - meta.offset))
 
     def has_any(self) -> bool:
         """Whether there is an instance at all."""
@@ -163,8 +163,9 @@ class Incoming:
         self._length = 0
         self._start = bytearray()  # of the data set, in which the UIDs nearly always are
         self.was_there = False
+        self._stem = _stem(meta)
         with disk_errors():
-            self._part, self._file = place.begin(f"{_shard(meta)}/{_stem(meta)}")
+            self._part, self._file = place.begin(f"{_shard(self._stem)}/{self._stem}")
         self._is_open = True
         self._write(head)
 
@@ -188,7 +189,7 @@ class Incoming:
 
     def keep(self) -> InstanceRef:
         """Make the instance durable under its name; returns when it would survive a power cut. Raises SpoolFailed."""
-        instance = _reference(self._meta, self._digest.hexdigest(), self._length)
+        instance = _reference(self._meta, self._stem, self._digest.hexdigest(), self._length)
         try:
             with disk_errors():
                 self.was_there = self._place.keep(self._part, self._file, instance.file, instance.offset + instance.length)
@@ -224,8 +225,8 @@ def disk_errors() -> Iterator[None]:
         raise SpoolFailed(cause.errno or 0) from cause
 
 
-def _shard(meta: FileMeta) -> str:
-    return _stem(meta)[:2]
+def _shard(stem: str) -> str:
+    return stem[:2]
 
 
 def _stem(meta: FileMeta) -> str:
@@ -233,13 +234,13 @@ def _stem(meta: FileMeta) -> str:
     return derive_digest(meta.sop_instance_uid, meta.sop_class_uid, meta.transfer_syntax_uid)[:32]
 
 
-def _reference(meta: FileMeta, digest: str, length: int) -> InstanceRef:
+def _reference(meta: FileMeta, stem: str, digest: str, length: int) -> InstanceRef:
     return InstanceRef(
         sop_instance_uid=meta.sop_instance_uid,
         sop_class_uid=meta.sop_class_uid,
         transfer_syntax_uid=meta.transfer_syntax_uid,
         digest=digest,
-        file=f"{_shard(meta)}/{_stem(meta)}-{digest}.dcm",
+        file=f"{_shard(stem)}/{stem}-{digest}.dcm",
         offset=meta.offset,
         length=length,
     )
