@@ -173,18 +173,20 @@ def labels_on_source(labels: Labels, grid: Grid, source: Grid) -> Labels:
             parts.append((value, (labels[wider] == value).astype(np.uint8), grid.cropped(wider)))
     for first in range(0, source.shape[0], _SLICES_AT_ONCE):
         last = min(first + _SLICES_AT_ONCE, source.shape[0])
-        best, rest = np.zeros((last - first, *source.shape[1:]), np.float32), np.ones((last - first, *source.shape[1:]), np.float32)
-        for value, mask, mask_grid in parts:
-            part = _box_on(mask_grid, source, first, last)
-            if part is None:
-                continue
-            share = resample(mask, mask_grid, source.cropped(part))
-            inside = (slice(part[0].start - first, part[0].stop - first), part[1], part[2])
+        boxes = [(part, held) for part in parts if (held := _box_on(part[2], source, first, last)) is not None]
+        if not boxes:
+            continue
+        around = tuple(slice(min(held[axis].start for _, held in boxes), max(held[axis].stop for _, held in boxes)) for axis in range(3))
+        shape = tuple(along.stop - along.start for along in around)
+        best, rest = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+        for (value, mask, mask_grid), held in boxes:
+            share = resample(mask, mask_grid, source.cropped(held))
+            inside = tuple(slice(along.start - whole.start, along.stop - whole.start) for along, whole in zip(held, around, strict=True))
             rest[inside] -= share
             is_best = share > best[inside]
             best[inside][is_best] = share[is_best]
-            found[part][is_best] = value
-        found[first:last][best < rest] = 0
+            found[held][is_best] = value
+        found[around][best < rest] = 0
     return found
 
 

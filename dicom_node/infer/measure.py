@@ -28,7 +28,8 @@ def measure(volume: Volume, mask: Mask, stage: Measure) -> tuple[Measurement, ..
     as they are in the source.
     """
     grid = grid_of(volume.geometry)
-    long_mm, short_mm = find_axes_mm(mask.voxels, grid)
+    wants_axes = not {"long-axis", "short-axis"}.isdisjoint(stage.measurements)  # the only ones that take time
+    long_mm, short_mm = find_axes_mm(mask.voxels, grid) if wants_axes else (0.0, 0.0)
     found: list[Measurement] = []
     for wanted in stage.measurements:
         match wanted:

@@ -55,7 +55,10 @@ def _cell(value: int | None, width: int) -> str:
 def _lines_of(job: journal.TracedJob, zero: float, results: list[Result]) -> list[dict[str, Any]]:
     """The job, its steps, and under the step that ran a model the stages of its results."""
     name = job.kind if job.destination is None else f"{job.kind} to {job.destination}"
-    lines = [_line(name, zero, job.queued_at, job.began_at, job.ended_at)]
+    # The engine's own times are whole seconds on some databases; those of its steps are not.
+    began_at = min((step.began_at for step in job.steps), default=job.began_at)
+    ended_at = max((step.ended_at for step in job.steps), default=job.ended_at)
+    lines = [_line(name, zero, job.queued_at, began_at, ended_at)]
     for step in job.steps:
         if len(job.steps) > 1:
             lines.append(_line(f"  {step.name}", zero, None, step.began_at, step.ended_at))

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_node.spool import Spool
 from dicom_node.values import AETitle, CompletenessRule, StoredSeries, codec
-from tests.faults.studies import write_package
-from tests.make.series import make_series, write_series
+from tests.infer.examples import BRIGHT, bright_package
+from tests.make.series import make_series, write_dataset
 from tests.peers.archive import Archive, Destination, Stored
 from tests.peers.modality import Modality, encode
 from tests.peers.node import MODALITY_TITLE, NODE_TITLE, NodeProcess, write_node
@@ -31,6 +30,8 @@ from .figures import Figures
 
 NODE, STRAIGHT = "node", "straight program"
 _LIMIT_S = 120.0
+_SIDE_MM, _RADIUS_MM = 360.0, 14.0
+_BLOCK_HU, _BALL_HU = -50, 1200
 _RESULTS = 2  # a segmentation and a report
 
 
@@ -56,6 +57,7 @@ def measure(folder: Path, *, rounds: int, slices: int = 300, pixels: int = 512) 
     """One study more than there are rounds: the first is not counted."""
     latency = Latency()
     images = folder / "modality"
+    images.mkdir()
     with Archive(folder / "pacs", ae_title="PACS", commits=False) as pacs:
         peers = {"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": pacs.port, "may": ["receive"]}}
         studies = [_make_study(folder, images, number, slices, pixels) for number in range(rounds + 1)]
@@ -64,7 +66,7 @@ def measure(folder: Path, *, rounds: int, slices: int = 300, pixels: int = 512) 
             node = write_node(
                 folder / "node",
                 peers={**peers, **counted},
-                models=[write_package(folder / "bright", overlap=0.25)],
+                models=[_write_trivial_package(folder / "bright")],
                 settings={"assemble": {"quiet_s": 60.0, "count_after_s": 1.0}},
             )
             node.start()
@@ -91,29 +93,48 @@ def measure(folder: Path, *, rounds: int, slices: int = 300, pixels: int = 512) 
 
 
 def _make_study(folder: Path, images: Path, number: int, slices: int, pixels: int) -> Study:
-    side_mm = 360.0 / pixels
-
-    def sample(lps: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(np.linalg.norm(lps - (3.0 * number, -6.0, 3.0), axis=-1) < 12.0, 1200.0, -50.0)
-
-    plan = {"shape": (slices, pixels, pixels), "spacing_mm": (1.0, side_mm, side_mm), "patient": {"PatientID": f"BENCH-{number}"}}
-    made = make_series(sample, name=f"sent {number}", **plan)
-    write_series(_headers_alone(made), images / f"{number}")
-    for path in (images / f"{number}").iterdir():  # the archive looks in one folder
-        path.rename(images / f"{number}-{path.name}")
-    spool = Spool(folder / "straight")
-    refs = []
-    for instance in map(encode, make_series(sample, name=f"straight {number}", **plan)):
+    made = _make_images(f"sent {number}", number, slices, pixels)
+    for index, header in enumerate(_headers_alone(made)):
+        (images / f"{number}-{index}.dcm").write_bytes(write_dataset(header))
+    spool, refs = Spool(folder / "straight"), []
+    others = _make_images(f"straight {number}", number, slices, pixels)
+    for instance in map(encode, others):
         where = {name: getattr(instance, name) for name in ("sop_class_uid", "sop_instance_uid", "transfer_syntax_uid")}
         refs.append(spool.put(instance.data_set, **where, calling=AETitle(MODALITY_TITLE), called=AETitle(NODE_TITLE), source="127.0.0.1"))
-    other = make_series(sample, name=f"straight {number}", **{**plan, "shape": (1, 8, 8)})[0]
     in_order = tuple(sorted(refs, key=lambda ref: ref.sop_instance_uid))
-    stored = StoredSeries(
-        str(other.SeriesInstanceUID), str(other.StudyInstanceUID), in_order, CompletenessRule.COUNT, AETitle(MODALITY_TITLE)
-    )
+    series, study = str(others[0].SeriesInstanceUID), str(others[0].StudyInstanceUID)
     file = folder / f"stored-{number}"
-    file.write_bytes(codec.dump(stored))
+    file.write_bytes(codec.dump(StoredSeries(series, study, in_order, CompletenessRule.COUNT, AETitle(MODALITY_TITLE))))
     return Study([encode(instance) for instance in made], str(made[0].StudyInstanceUID), file)
+
+
+def _make_images(name: str, number: int, slices: int, pixels: int) -> list[Dataset]:
+    """A bright ball in a grey block, in another place for each number."""
+    side_mm = _SIDE_MM / pixels
+    place = np.arange(pixels) * side_mm - _SIDE_MM / 2
+    in_plane = (place[:, None] - 5.0 * number) ** 2 + place**2
+
+    def draw(dataset: Dataset, index: int) -> None:
+        is_ball = in_plane + (index - slices / 2) ** 2 < _RADIUS_MM**2
+        dataset.Rows = dataset.Columns = pixels
+        dataset.PixelData = np.where(is_ball, np.uint16(1024 + _BALL_HU), np.uint16(1024 + _BLOCK_HU)).tobytes()
+
+    return make_series(
+        lambda lps: np.zeros(lps.shape[:-1]),
+        shape=(slices, 4, 4),
+        spacing_mm=(1.0, side_mm, side_mm),
+        name=name,
+        patient={"PatientID": f"BENCH-{number}"},
+        change=draw,
+    )
+
+
+def _write_trivial_package(folder: Path) -> Path:
+    """A threshold as a network of one layer, once over the whole volume on a coarse grid: what is timed is the way, not the model."""
+    window = "window = { size = [16, 16, 16], overlap = 0.25, batch = 2 }\n"
+    assert window in BRIGHT
+    bright_package(folder, _BALL_HU / 2, stages=BRIGHT.replace(window, "").replace("[3.0, 3.0, 3.0]", "[6.0, 6.0, 6.0]"))
+    return folder
 
 
 def _headers_alone(made: Sequence[Dataset]) -> Iterator[Dataset]:
