@@ -59,13 +59,27 @@ def merge_near(candidates: tuple[Candidate, ...], merge_mm: float) -> tuple[Cand
 
 def regions_of_labels(labels: Labels) -> tuple[Region, ...]:
     """The region of each label that occurs, by label."""
-    regions = []
-    for value, box in enumerate(ndimage.find_objects(labels), start=1):
+    held = np.flatnonzero(labels.any(axis=(1, 2)))
+    if not len(held):
+        return ()
+    first = int(held[0])
+    inside, regions = labels[first : int(held[-1]) + 1], []
+    for value, box in enumerate(ndimage.find_objects(inside), start=1):
         if box is not None:
-            voxels = labels[box] == value
+            voxels = inside[box] == value
             voxels.setflags(write=False)
-            regions.append(Region(Mask((box[0].start, box[1].start, box[2].start), voxels), value=value))
+            regions.append(Region(Mask((first + box[0].start, box[1].start, box[2].start), voxels), value=value))
     return tuple(regions)
+
+
+def count_voxels(labels: Labels) -> npt.NDArray[np.int64]:
+    """How many voxels each label has, (256,), background (0) only in slices that hold another; slice by slice, as numpy makes 64 bits
+    of each voxel for it."""
+    counts = np.zeros(256, np.int64)
+    for plane in labels:
+        if plane.any():
+            counts += np.bincount(plane.ravel(), minlength=256)
+    return counts
 
 
 def regions_of_candidates(candidates: Sequence[Candidate], grid: Grid) -> tuple[Region, ...]:

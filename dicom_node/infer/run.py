@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-import numpy as np
-
 from dicom_node.package import (
     BlobDetect,
     GrowthSegment,
@@ -27,7 +25,7 @@ from .growth import grow
 from .inputs import Labels, grid_of
 from .lungs import find_lungs
 from .measure import measure
-from .regions import Candidate, Region, regions_of_candidates, regions_of_labels
+from .regions import Candidate, Region, count_voxels, regions_of_candidates, regions_of_labels
 from .segment import check_limits, find_labels
 from .windows import Network
 
@@ -173,7 +171,7 @@ def _counts(given: Made, volume: Volume) -> tuple[tuple[str, float], ...]:
     match given:
         case Segmented(labels):
             voxel_mm3 = grid_of(volume.geometry).voxel_mm3
-            counts = np.bincount(labels.ravel())
+            counts = count_voxels(labels)
             volumes = ((f"label {value} (mL)", round(float(n) * voxel_mm3 / 1000, 1)) for value, n in enumerate(counts) if value and n)
             return tuple(volumes)
         case Found(candidates):
