@@ -10,7 +10,6 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import SegmentationStorage
 
 from dicom_node.texts import Language
 from dicom_node.values import Finding, ReportRef, Role
@@ -131,7 +130,7 @@ def _evidence(inputs: Inputs) -> Sequence[Dataset]:
     if inputs.result.findings:
         segmentation = inputs.uids(Role.SEGMENTATION)
         instance = empty_patient_and_study(inputs.result)
-        instance.SOPClassUID, instance.SOPInstanceUID = SegmentationStorage, segmentation.instance
+        instance.SOPClassUID, instance.SOPInstanceUID = inputs.profile.segmentation_class, segmentation.instance
         instance.SeriesInstanceUID = segmentation.series
         evidence.append(instance)
     return evidence
