@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks intake|writing [--rounds 5] [--folder F]`: measured beside the peers, in one run.
+"""`python -m tests.benchmarks intake|writing|memory [--rounds 5] [--folder F]`: measured beside the peers, in one run.
 
-So far intake and writing; the rest of what `make bench` is to measure is not here yet.
+So far intake, writing and memory; the rest of what `make bench` is to measure is not here yet.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import intake, writing
+from . import intake, memory, writing
 from .intake import NODE, ORTHANC, SLOW, STORESCP, Intake
 
 
@@ -59,7 +59,14 @@ def _measure_writing(folder: Path, options: argparse.Namespace) -> tuple[dict[st
     return writing.find_figures(done), done.wrong
 
 
-_MEASURES = {"intake": _measure_intake, "writing": _measure_writing}
+def _measure_memory(folder: Path, options: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
+    packages = (memory.LUNGS, memory.COARSE, memory.FINE)
+    done = memory.measure(folder, rounds=options.rounds, packages=packages)
+    print(f"300 slices of 512 x 512\n\n{memory.as_table(done, packages)}")
+    return {"rss_vs_volume": done.ratio.median((memory.LUNGS, memory.BOTH))}, done.wrong
+
+
+_MEASURES = {"intake": _measure_intake, "writing": _measure_writing, "memory": _measure_memory}
 
 
 def as_table(done: Intake, counts: Sequence[int], *, with_slow: bool) -> str:
