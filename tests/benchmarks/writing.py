@@ -36,7 +36,8 @@ from .figures import Figures
 NODE, HIGHDICOM, DCMQI = "node", "highdicom", "dcmqi"
 BOTH, BACK = "node, its report too", "node, both read back"
 DCMQI_ONE = "dcmqi, one image in its library"
-SEGMENTATION, REPORT = "segmentation", "report"
+SEGMENTATION, LABEL_MAP, REPORT = "segmentation", "label map", "report"
+_PROFILES = {SEGMENTATION: PROFILE, LABEL_MAP: dataclasses.replace(PROFILE, segmentation="labelmap")}
 _SPACING_MM = (1.0, 0.7, 0.7)
 
 Labels = npt.NDArray[np.integer]
@@ -49,7 +50,7 @@ class Writing:
 
     seconds: Figures = field(default_factory=Figures)
     size_bytes: dict[tuple[str, int, str], int] = field(default_factory=dict)
-    frames: dict[int, int] = field(default_factory=dict)  # by number of segments
+    frames: dict[tuple[str, int], int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -82,11 +83,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Case:
-    """A result, and who can write one kind of object of it."""
+    """Who can write one kind of object of a result with so many findings."""
 
     kind: str
     count: int
-    result: Analysed
     writers: Mapping[str, Writer]
     check: Callable[[Path, str], list[str]]  # of what was written, and by whom
 
@@ -94,7 +94,7 @@ class Case:
 def measure(folder: Path, *, rounds: int, segments: Sequence[int], groups: Sequence[int], slices: int = 300, size: int = 512) -> Writing:
     """In each round everybody has a turn with every number of segments and groups; who comes first changes from round to round."""
     source, writing = Source.make(folder / "images", slices, size), Writing()
-    cases = [_segmentation_case(folder / f"segments-{count}", source, count, writing) for count in segments]
+    cases = [_segmentation_case(folder / f"{kind}-{count}", source, kind, count, writing) for kind in _PROFILES for count in segments]
     cases += [_report_case(folder / f"groups-{count}", source, count) for count in groups]
     first: dict[tuple[str, int], bytes] = {}
     for case in cases:
@@ -123,26 +123,26 @@ def measure(folder: Path, *, rounds: int, segments: Sequence[int], groups: Seque
 # -- segmentations ----------------------------------------------------------------------------------------------------------
 
 
-def _segmentation_case(folder: Path, source: Source, count: int, writing: Writing) -> Case:
+def _segmentation_case(folder: Path, source: Source, kind: str, count: int, writing: Writing) -> Case:
     folder.mkdir()
+    profile = _PROFILES[kind]
     result = add_ellipsoids(source.empty, count)
     labels = make_pixels(result)
-    inputs = read_inputs(result, source.headers, PROFILE)
-    objects = encode.encode(result, source.headers, PROFILE)
-    command = dcmqi.segmentation_command(folder, source.folder, labels, result)
-    writing.frames[count] = sum(int(one.mask.voxels.any(axis=(1, 2)).sum()) for one in result.findings)
+    inputs = read_inputs(result, source.headers, profile)
+    objects = encode.encode(result, source.headers, profile)
+    command = dcmqi.segmentation_command(folder, source.folder, labels, result, profile.segmentation)
 
     def write_node(file: Path) -> None:
-        file.write_bytes(encode_segmentation(read_inputs(result, source.headers, PROFILE)).content)
+        file.write_bytes(encode_segmentation(read_inputs(result, source.headers, profile)).content)
 
     def write_both(file: Path) -> None:
-        segmentation, report = encode.encode(result, source.headers, PROFILE)
+        segmentation, report = encode.encode(result, source.headers, profile)
         file.write_bytes(segmentation.content)
         file.with_suffix(".sr").write_bytes(report.content)
 
     def read_back(file: Path) -> None:
         if encode.compare(objects, result) is not None:
-            writing.wrong.append(f"{BACK}, {count}: the objects are not the result")
+            writing.wrong.append(f"{BACK}, {kind}, {count}: the objects are not the result")
         file.touch()
 
     def check(file: Path, name: str) -> list[str]:
@@ -150,6 +150,7 @@ def _segmentation_case(folder: Path, source: Source, count: int, writing: Writin
             return []
         wrong = find_wrong_labels(file, labels, result)
         if name == NODE:
+            writing.frames[kind, count] = int(pydicom.dcmread(file, specific_tags=["NumberOfFrames"]).NumberOfFrames)
             wrong += find_differences(file.read_bytes(), make_with_highdicom(inputs), inputs)
             wrong += [] if np.array_equal(dcmqi.read_segmentation(file, folder / "read", result), labels) else ["dcmqi reads other masks"]
         return wrong
@@ -161,7 +162,7 @@ def _segmentation_case(folder: Path, source: Source, count: int, writing: Writin
         BOTH: write_both,
         BACK: read_back,
     }
-    return Case(SEGMENTATION, count, result, writers, check)
+    return Case(kind, count, writers, check)
 
 
 def add_ellipsoids(result: Analysed, count: int) -> Analysed:
@@ -190,7 +191,7 @@ def _write_with_highdicom(file: Path, source: Source, labels: Labels, inputs: In
     hd.seg.Segmentation(
         source_images=source.datasets,
         pixel_array=labels,
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segmentation_type=hd.seg.SegmentationTypeValues(inputs.profile.segmentation.upper()),
         segment_descriptions=[seg._segment(one, inputs.result) for one in inputs.result.findings],
         **inputs.names(Role.SEGMENTATION),
     ).save_as(file)
@@ -200,17 +201,19 @@ def find_wrong_labels(file: Path, labels: Labels, result: Analysed) -> list[str]
     """What a segmentation holds that the labels do not, and the other way round: frames by their place, bits as PS3.5 8.1.1 has them."""
     dataset = pydicom.dcmread(file)
     index_from_lps = np.linalg.inv(np.array(result.geometry.lps_from_index))
-    size = dataset.Rows * dataset.Columns
-    packed = np.frombuffer(dataset.PixelData, np.uint8)
-    shared = dataset.SharedFunctionalGroupsSequence[0]
+    pixels = np.frombuffer(dataset.PixelData, np.uint8 if dataset.BitsAllocated < 16 else np.uint16)
+    shared, size = dataset.SharedFunctionalGroupsSequence[0], dataset.Rows * dataset.Columns
     found = np.zeros(labels.shape, dtype=labels.dtype)
     for number, own in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-        named_in, placed_in = (own if keyword in own else shared for keyword in ("SegmentIdentificationSequence", "PlanePositionSequence"))
-        segment = int(named_in.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        placed_in = own if "PlanePositionSequence" in own else shared
         position = [float(part) for part in placed_in.PlanePositionSequence[0].ImagePositionPatient]
-        index = round(float((index_from_lps @ [*position, 1.0])[0]))
-        first = number * size
-        bits = np.unpackbits(packed[first // 8 : -(-(first + size) // 8)], bitorder="little")[first % 8 :][:size]
+        index, first = round(float((index_from_lps @ [*position, 1.0])[0])), number * size
+        if dataset.SegmentationType == "LABELMAP":
+            found[index] = pixels[first : first + size].reshape(labels.shape[1:])
+            continue
+        named_in = own if "SegmentIdentificationSequence" in own else shared
+        bits = np.unpackbits(pixels[first // 8 : -(-(first + size) // 8)], bitorder="little")[first % 8 :][:size]
+        segment = int(named_in.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         found[index][bits.reshape(labels.shape[1:]) != 0] = segment
     wrong = int(np.count_nonzero(found != labels))
     return [f"{wrong} voxels are wrong"] if wrong else []
@@ -244,7 +247,7 @@ def _report_case(folder: Path, source: Source, count: int) -> Case:
         return wrong
 
     writers: dict[str, Writer] = {NODE: write_node, HIGHDICOM: lambda file: make_report_with_highdicom(inputs).save_as(file)}
-    return Case(REPORT, count, result, {**writers, **{name: functools.partial(_run, command) for name, command in commands.items()}}, check)
+    return Case(REPORT, count, {**writers, **{name: functools.partial(_run, command) for name, command in commands.items()}}, check)
 
 
 def _run(command: Sequence[str], file: Path) -> None:
@@ -280,7 +283,7 @@ def as_table(writing: Writing) -> str:
     """Markdown: who wrote what, and what the node's time is of it; the rows of the node alone are of highdicom's."""
     lines = ["| object | holds | writer | s | kB | its time / highdicom's | node's time / its |", "|---|---|---|---|---|---|---|"]
     for (kind, count, name), size in writing.size_bytes.items():
-        holds = f"{count} segments, {writing.frames[count]} frames" if kind == SEGMENTATION else f"{count} groups"
+        holds = f"{count} groups" if kind == REPORT else f"{count} segments, {writing.frames[kind, count]} frames"
         here = (kind, count, name)
         of_highdicom = writing.seconds.ratio(here, (kind, count, HIGHDICOM))
         of_its = writing.seconds.ratio((kind, count, NODE), here)

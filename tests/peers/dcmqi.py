@@ -60,8 +60,9 @@ def read_labels(file: Path, result: Analysed) -> npt.NDArray[np.int64]:
     return labels
 
 
-def segmentation_command(folder: Path, images: Path, labels: npt.NDArray[np.integer], result: Analysed) -> list[str]:
-    """`itkimage2segimage` with its inputs written; the output's path is missing. `images` is the folder of the source images."""
+def segmentation_command(folder: Path, images: Path, labels: npt.NDArray[np.integer], result: Analysed, type_: str) -> list[str]:
+    """`itkimage2segimage` with its inputs written; the output's path is missing. `images` is the folder of the source images, `type_`
+    binary or labelmap."""
     write_labels(folder / "labels.nrrd", labels, result)
     attributes = [
         {
@@ -86,7 +87,7 @@ def segmentation_command(folder: Path, images: Path, labels: npt.NDArray[np.inte
     }
     (folder / "segments.json").write_text(json.dumps(said), encoding="utf-8")
     command = [find_dcmqi("itkimage2segimage"), "--inputDICOMDirectory", str(images), "--inputImageList", str(folder / "labels.nrrd")]
-    return [*command, "--inputMetadata", str(folder / "segments.json"), "--outputDICOM"]
+    return [*command, "--segmentationType", type_, "--inputMetadata", str(folder / "segments.json"), "--outputDICOM"]
 
 
 def report_command(folder: Path, images: Path, files: Sequence[str], segmentation: Path, result: Analysed, uid: str) -> list[str]:
