@@ -202,6 +202,7 @@ class Peer(Section):
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
     receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
+    `segmentation`: of which kind those are that it gets.
     """
 
     ae_title: str
@@ -211,6 +212,7 @@ class Peer(Section):
     addresses: tuple[Address, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
     proof: Literal["commitment", "find", "none"] | None = None
+    segmentation: Literal["binary", "labelmap"] = "binary"
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come
 
     _ae_title = field_validator("ae_title")(_title)

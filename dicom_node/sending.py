@@ -318,8 +318,11 @@ class Sending:
         return delay_s
 
     def _destination(self, name: str) -> Destination:
-        profile = encode.Profile(language=self._config.node.language, ae_title=self.title, node_version=dicom_node.__version__)
-        return Destination(PeerName(name), self._config.peers[name], profile)
+        peer = self._config.peers[name]
+        profile = encode.Profile(
+            ae_title=self.title, node_version=dicom_node.__version__, language=self._config.node.language, segmentation=peer.segmentation
+        )
+        return Destination(PeerName(name), peer, profile)
 
 
 def find_peer(config: Config, calling: AETitle) -> str | None:

@@ -36,8 +36,13 @@ def case(make_case: Callable[..., Case]) -> Case:
 @pytest.fixture
 def sending(book: Book, tmp_path: Path) -> Sending:
     """Of a node with three destinations."""
+    return make_sending(book, tmp_path)
+
+
+def make_sending(book: Book, tmp_path: Path, third: str = "") -> Sending:
+    """Of a node with three destinations; `third` are more keys of the last."""
     peers = (f'[peers.{name}]\nae_title = "{name.upper()}"\nhost = "127.0.0.1"\nport = 104\nmay = ["receive"]\n' for name in NAMES)
-    (tmp_path / "peers.toml").write_text("\n".join(peers), encoding="utf-8")
+    (tmp_path / "peers.toml").write_text("\n".join(peers) + third, encoding="utf-8")
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "package.toml").touch()
     (tmp_path / "node.toml").write_text('ae_title = "NODE"\ndata = "data"\nmodels = ["m"]\n', encoding="utf-8")
@@ -91,6 +96,12 @@ def test_a_destination_that_has_a_report_already_gets_one_that_replaces_it(
     reports = [opened(made[PeerName(name)], Role.REPORT) for name in NAMES]
     assert ["PredecessorDocumentsSequence" in one for one in reports] == [False, True, False]
     assert counted == {"encode": 2, "compare": 2}
+
+
+def test_a_destination_gets_segmentations_of_its_kind(case: Case, book: Book, tmp_path: Path) -> None:
+    made = encode_all(case, make_sending(book, tmp_path, 'segmentation = "labelmap"\n'))
+    assert [opened(made[PeerName(name)], Role.SEGMENTATION).SegmentationType for name in NAMES] == ["BINARY", "BINARY", "LABELMAP"]
+    assert made[PeerName("first")] is made[PeerName("second")]
 
 
 def test_what_cannot_be_encoded_is_a_reason(case: Case, sending: Sending) -> None:

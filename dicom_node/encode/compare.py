@@ -152,10 +152,11 @@ def _says(group: Dataset, finding: Finding, segmentation_uid: str, result: Analy
 
 
 def _tracking_uids(segmentation: Dataset | None) -> dict[int, list[str]]:
-    """By segment number; there should be one of each."""
+    """By segment number; there should be one of each. Number 0 is the background of a label map."""
     found: dict[int, list[str]] = {}
     for segment in [] if segmentation is None else segmentation.SegmentSequence:
-        found.setdefault(int(segment.SegmentNumber), []).append(str(segment.TrackingUID))
+        if segment.SegmentNumber != 0:
+            found.setdefault(int(segment.SegmentNumber), []).append(str(segment.TrackingUID))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -30,7 +31,19 @@ def sequence_value(items: Iterable[Mapping[int, tuple[str, bytes]]]) -> bytes:
 
     Source: PS3.5 7.5.1.
     """
-    return b"".join(encode_item(b"".join(encode_element(tag, *item[tag]) for tag in sorted(item))) for item in items)
+    return b"".join([encode_item(encode_elements(item)) for item in items])
+
+
+def encode_elements(elements: Mapping[int, tuple[str, bytes]]) -> bytes:
+    """Data elements in the order of their tags."""
+    return b"".join([encode_element(tag, *elements[tag]) for tag in sorted(elements)])
+
+
+def encode_around(elements: Elements, first: int, last: int | None = None) -> tuple[bytes, bytes]:
+    """What lies before and behind the elements from tag `first` to `last`: where many items differ in these alone, it is encoded once."""
+    before = {tag: element for tag, element in elements.items() if tag < first}
+    behind = {tag: element for tag, element in elements.items() if tag > (first if last is None else last)}
+    return encode_elements(before), encode_elements(behind)
 
 
 def encode_item(content: bytes) -> bytes:
@@ -38,6 +51,7 @@ def encode_item(content: bytes) -> bytes:
     return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
 
 
+@cache
 def tag_of(keyword: str) -> int:
     """The tag of a PS3.6 keyword."""
     tag = tag_for_keyword(keyword)
@@ -53,9 +67,9 @@ def element_bytes(element: DataElement, encoding: str) -> tuple[str, bytes]:
     return str(element.VR), buffer.getvalue()[12 if element.VR in EXPLICIT_VR_LENGTH_32 else 8 :]
 
 
-def read_elements(dataset: Dataset, encoding: str) -> Elements:
-    """All elements of a data set of pydicom's."""
-    return {int(element.tag): element_bytes(element, encoding) for element in dataset}
+def read_elements(dataset: Dataset, encoding: str, without: str = "") -> Elements:
+    """All elements of a data set of pydicom's, but one if that is named."""
+    return {int(element.tag): element_bytes(element, encoding) for element in dataset if not without or element.keyword != without}
 
 
 def write_file(dataset: Dataset, copied: Values, *, encoding: str) -> bytes:

@@ -45,7 +45,7 @@ class SegmentSlices:
 def find_slices(findings: Sequence[Finding], shape: tuple[int, int, int]) -> tuple[SegmentSlices, ...]:
     """The slices of each finding.
 
-    Raises EncodingError where a mask is empty or leaves the grid, numbers are not 1 to n, or no Pixel Data can hold so many frames.
+    Raises EncodingError where a mask is empty or leaves the grid, or numbers are not 1 to n.
     """
     if [finding.number for finding in findings] != list(range(1, len(findings) + 1)):
         raise EncodingError("segment numbers")
@@ -57,9 +57,14 @@ def find_slices(findings: Sequence[Finding], shape: tuple[int, int, int]) -> tup
         if np.any(origin < 0) or np.any(origin + size > np.array(shape)) or not is_held.any():
             raise EncodingError("mask of a finding")
         found.append(SegmentSlices(finding, tuple(int(index) + first for index in np.flatnonzero(is_held)[::-1])))
-    if _size_bytes(found, shape) > LONGEST_VALUE_BYTES:  # before anything of that size is made
-        raise EncodingError("size of the segmentation")
     return tuple(found)
+
+
+def count_frames(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -> int:
+    """How many frames there are; raises EncodingError where no Pixel Data can hold so many, before anything of that size is made."""
+    if _size_bytes(segments, shape) > LONGEST_VALUE_BYTES:
+        raise EncodingError("size of the segmentation")
+    return sum(len(segment.slices) for segment in segments)
 
 
 def do_overlap(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -> bool:
@@ -127,26 +132,46 @@ def _pack_groups(segments: Sequence[SegmentSlices], packed: Bytes, rows: int, co
         packed[start : start + len(bits)] = bits
 
 
-def describe_frames(
-    segments: Sequence[SegmentSlices], example: Dataset, sources: Mapping[int, Elements], positions: Mapping[int, bytes]
-) -> bytes:
+def describe_frames(segments: Sequence[SegmentSlices], items: "FrameItems") -> bytes:
     """The items of Per-Frame Functional Groups Sequence (5200,9230), in the order of `pack_frames`.
 
-    `example` is such an item by highdicom. In it are replaced what `sources` has for a slice in the item of Source Image Sequence,
-    and Image Position (Patient), which `positions` has as DS. One segment alone is named in the shared groups. Source: PS3.3 C.8.20.
+    One segment alone is named in the shared groups. Source: PS3.3 C.8.20.
     """
-    place = {index: number for number, index in enumerate(sorted(positions, reverse=True), 1)}
-    derivations = _derivations(example.DerivationImageSequence[0], sources)
-    where = {index: _group("PlanePositionSequence", {tag_of("ImagePositionPatient"): ("DS", value)}) for index, value in positions.items()}
-    index_values, segment_number = tag_of("DimensionIndexValues"), tag_of("ReferencedSegmentNumber")
-    items = []
+    encoded, tag = [], tag_of("ReferencedSegmentNumber")
     for segment in segments:
         number = segment.finding.number
-        named = _group("SegmentIdentificationSequence", {segment_number: ("US", struct.pack("<H", number))}) if len(segments) > 1 else b""
-        for index in segment.slices:
-            counted = _group("FrameContentSequence", {index_values: ("UL", struct.pack("<II", number, place[index]))})
-            items.append(encode_item(derivations[index] + counted + where[index] + named))
-    return b"".join(items)
+        named = _group("SegmentIdentificationSequence", {tag: ("US", struct.pack("<H", number))}) if len(segments) > 1 else b""
+        encoded += [items.encode(index, (number, items.place[index]), named) for index in segment.slices]
+    return b"".join(encoded)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameItems:
+    """What the items of all frames on a slice share, encoded once.
+
+    `place` counts, from 1, the slices that hold a frame, the last one first.
+    """
+
+    place: Mapping[int, int]
+    _derivations: Mapping[int, bytes]
+    _positions: Mapping[int, bytes]
+
+    @classmethod
+    def of(cls, example: Dataset, sources: Mapping[int, Elements], positions: Mapping[int, bytes]) -> "FrameItems":
+        """From an item by highdicom, in which are replaced what `sources` has for a slice in the item of Source Image Sequence, and
+        Image Position (Patient), which `positions` has as DS."""
+        tag = tag_of("ImagePositionPatient")
+        return cls(
+            place={index: number for number, index in enumerate(sorted(positions, reverse=True), 1)},
+            _derivations=_derivations(example.DerivationImageSequence[0], sources),
+            _positions={index: _group("PlanePositionSequence", {tag: ("DS", value)}) for index, value in positions.items()},
+        )
+
+    def encode(self, index: int, index_values: tuple[int, ...], named: bytes = b"") -> bytes:
+        """The item of a frame on a slice; `named` is the group that says its segment."""
+        values = struct.pack(f"<{len(index_values)}I", *index_values)
+        counted = _group("FrameContentSequence", {tag_of("DimensionIndexValues"): ("UL", values)})
+        return encode_item(self._derivations[index] + counted + self._positions[index] + named)
 
 
 def _derivations(example: Dataset, sources: Mapping[int, Elements]) -> dict[int, bytes]:

@@ -13,8 +13,8 @@ from pydicom.valuerep import DS
 
 from dicom_node.values import Finding
 
-from .elements import Elements, read_elements, sequence_value, tag_of
-from .groups import found_group, numbers_of
+from .elements import encode_around, encode_element, encode_elements, encode_item, read_elements, sequence_value, tag_of
+from .groups import numbers_of
 from .inputs import Inputs
 from .words import Words
 
@@ -33,7 +33,16 @@ _CONCEPTS = {  # of the items that hold it (DCM)
     "112040": _Varies.TRACKING_UID,
     "121191": _Varies.SEGMENT,
 }
-_HOLDERS = {_Varies.NUMBER: "MeasuredValueSequence", _Varies.SEGMENT: "ReferencedSOPSequence"}  # the sequence that it stands in
+_PLACES = {  # the element that differs
+    _Varies.TRACKING_IDENTIFIER: "TextValue",
+    _Varies.TRACKING_UID: "UID",
+    _Varies.NUMBER: "MeasuredValueSequence",
+    _Varies.SEGMENT: "ReferencedSOPSequence",
+}
+_INNER_PLACES = {  # where that is a sequence: from and to which element its item differs
+    _Varies.NUMBER: ("FloatingPointValue", "NumericValue"),
+    _Varies.SEGMENT: ("ReferencedSegmentNumber", "ReferencedSegmentNumber"),
+}
 
 
 def form_of(finding: Finding) -> object:
@@ -50,21 +59,22 @@ def find_examples(findings: Sequence[Finding]) -> list[Finding]:
     return list(examples.values())
 
 
-def encode_groups(inputs: Inputs, words: Words) -> list[bytes]:
-    """The group of each finding, as an item of the content sequence that it stands in."""
+def encode_groups(examples: Sequence[Dataset], inputs: Inputs, words: Words) -> list[bytes]:
+    """The group of each finding, as an item of the content sequence that it stands in; `examples` are highdicom's of `find_examples`."""
     findings = inputs.result.findings
-    forms = {form_of(example): _Form.read(found_group(example, inputs)[0], words) for example in find_examples(findings)}
+    forms = {form_of(finding): _Form.read(group, words) for finding, group in zip(find_examples(findings), examples, strict=True)}
     return [forms[form_of(finding)].fill(finding, inputs, words) for finding in findings]
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A content item: its elements, what in it differs, and, where that stands in a sequence, the elements of that sequence's item."""
+    """A content item: what in it differs, and what lies around that; where nothing differs, the whole item is `before`."""
 
-    elements: Elements
     varies: _Varies | None
-    inner: Elements
-    encoded: bytes  # as it is in the example
+    before: bytes
+    behind: bytes
+    inner_before: bytes = b""
+    inner_behind: bytes = b""
 
     @classmethod
     def read(cls, item: Dataset, words: Words) -> "_Item":
@@ -73,48 +83,56 @@ class _Item:
             varies = _Varies.NUMBER
         elif name.CodingSchemeDesignator == "DCM":
             varies = _CONCEPTS.get(name.CodeValue)
-        elements, inner = read_elements(item, words.encoding), Elements()
-        if varies in _HOLDERS:
-            inner = read_elements(item[_HOLDERS[varies]].value[0], words.encoding)
-        return cls(elements, varies, inner, sequence_value([elements]))
+        elements = read_elements(item, words.encoding)
+        if varies is None:
+            return cls(None, sequence_value([elements]), b"")
+        around = encode_around(elements, tag_of(_PLACES[varies]))
+        if varies not in _INNER_PLACES:
+            return cls(varies, *around)
+        inner = read_elements(item[_PLACES[varies]].value[0], words.encoding)
+        return cls(varies, *around, *encode_around(inner, *map(tag_of, _INNER_PLACES[varies])))
 
     def fill(self, finding: Finding, numbers: Iterator[float], words: Words) -> bytes:
         match self.varies:
             case None:
-                return self.encoded
+                return self.before
             case _Varies.TRACKING_IDENTIFIER:
-                changed: Elements = {tag_of("TextValue"): words.element("TextValue", finding.tracking_identifier)}
+                element = words.element("TextValue", finding.tracking_identifier)
             case _Varies.TRACKING_UID:
-                changed = {tag_of("UID"): ("UI", finding.tracking_uid.encode())}
+                element = ("UI", finding.tracking_uid.encode())
             case _Varies.SEGMENT:
-                number: Elements = {tag_of("ReferencedSegmentNumber"): ("US", struct.pack("<H", finding.number))}
-                changed = {tag_of("ReferencedSOPSequence"): ("SQ", sequence_value([self.inner | number]))}
+                number = encode_element(tag_of("ReferencedSegmentNumber"), "US", struct.pack("<H", finding.number))
+                element = ("SQ", encode_item(self.inner_before + number + self.inner_behind))
             case _Varies.NUMBER:
-                changed = {tag_of("MeasuredValueSequence"): ("SQ", sequence_value([self.inner | _encode_number(next(numbers))]))}
-        return sequence_value([self.elements | changed])
+                element = ("SQ", encode_item(self.inner_before + _encode_number(next(numbers)) + self.inner_behind))
+        return encode_item(self.before + encode_element(tag_of(_PLACES[self.varies]), *element) + self.behind)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A group: its elements, and the items of its content."""
+    """A group: its content, and what lies around that."""
 
-    elements: Elements
+    before: bytes
     items: tuple[_Item, ...]
+    behind: bytes
 
     @classmethod
     def read(cls, group: Dataset, words: Words) -> "_Form":
-        words.fit(group)
-        return cls(read_elements(group, words.encoding), tuple(_Item.read(item, words) for item in group.ContentSequence))
+        content = tag_of("ContentSequence")
+        before, behind = encode_around(read_elements(group, words.encoding, without="ContentSequence"), content)
+        return cls(before, tuple(_Item.read(item, words) for item in group.ContentSequence), behind)
 
     def fill(self, finding: Finding, inputs: Inputs, words: Words) -> bytes:
         numbers = iter(numbers_of(finding, inputs.result))
-        content = b"".join(item.fill(finding, numbers, words) for item in self.items)
-        return sequence_value([self.elements | {tag_of("ContentSequence"): ("SQ", content)}])
+        content = b"".join([item.fill(finding, numbers, words) for item in self.items])
+        return encode_item(self.before + encode_element(tag_of("ContentSequence"), "SQ", content) + self.behind)
 
 
-def _encode_number(value: float) -> Elements:
+def _encode_number(value: float) -> bytes:
     """At most 16 characters, and the whole value beside them."""
-    return {
-        tag_of("NumericValue"): ("DS", str(DS(value, auto_format=True)).encode()),
-        tag_of("FloatingPointValue"): ("FD", struct.pack("<d", value)),
-    }
+    return encode_elements(
+        {
+            tag_of("FloatingPointValue"): ("FD", struct.pack("<d", value)),
+            tag_of("NumericValue"): ("DS", str(DS(value, auto_format=True)).encode()),
+        }
+    )

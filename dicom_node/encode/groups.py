@@ -5,7 +5,6 @@ import math
 import highdicom as hd
 from highdicom.sr import CodedConcept as Code
 from pydicom.sr.codedict import codes
-from pydicom.uid import SegmentationStorage
 
 from dicom_node.errors import EncodingError
 from dicom_node.texts import Language
@@ -37,7 +36,7 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_identifier),
         referenced_segment=hd.sr.ReferencedSegment(
-            sop_class_uid=SegmentationStorage,
+            sop_class_uid=inputs.profile.segmentation_class,
             sop_instance_uid=inputs.uids(Role.SEGMENTATION).instance,
             segment_number=finding.number,
             source_series=hd.sr.SourceSeriesForSegmentation(result.series_instance_uid),

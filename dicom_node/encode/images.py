@@ -1,14 +1,21 @@
-"""References of a report to its images."""
+"""References of a report to its images.
 
-from collections.abc import Iterator
+highdicom makes the report with the first image alone; here all of them take its place wherever it is named, as bytes: each of some
+hundred images is a tree of its own to highdicom, which it copies and walks several times.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import highdicom as hd
 from highdicom.sr import CodedConcept as Code
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_node.values import Geometry
 
+from .elements import Elements, encode_around, encode_element, encode_item, read_elements, sequence_value, tag_of
 from .inputs import Inputs
+from .words import Words
 
 _CONTEXT = hd.sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
 _CONTAINS = hd.sr.RelationshipTypeValues.CONTAINS
@@ -21,7 +28,8 @@ def references(inputs: Inputs) -> Iterator[tuple[str, str, list[int] | None]]:
     """SOP class and instance of each source, in slice order, and the frames where only some of its frames are in the volume."""
     used: dict[str, list[int]] = {uid: [] for uid in inputs.instances}
     for frame in inputs.result.geometry.frames:
-        used[frame.sop_instance_uid].append(frame.frame_number)
+        if frame.sop_instance_uid in used:
+            used[frame.sop_instance_uid].append(frame.frame_number)
     for uid, headers in inputs.instances.items():
         is_part = len(used[uid]) < len(headers.frames)
         yield headers.instance.sop_class_uid, uid, sorted(used[uid]) if is_part else None
@@ -70,3 +78,49 @@ def _descriptors(geometry: Geometry, modality: str) -> Iterator[hd.sr.ContentIte
 
 def _number(name: Code, value: float, unit: Code) -> hd.sr.NumContentItem:
     return hd.sr.NumContentItem(name=name, value=value, unit=unit, relationship_type=_CONTEXT)
+
+
+def encode_content(items: Sequence[Dataset], inputs: Inputs, words: Words) -> bytes:
+    """Content items and what they contain, in which all images are named where the first one is."""
+    (_, first, _), *_ = references(inputs)
+    tag, encoded = tag_of("ReferencedSOPSequence"), list[bytes]()
+    for item in items:
+        elements = read_elements(item, words.encoding, without="ContentSequence")
+        if "ContentSequence" in item:
+            elements[tag_of("ContentSequence")] = ("SQ", encode_content(item.ContentSequence, inputs, words))
+        if "ReferencedSOPSequence" in item and item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first:
+            before, behind = encode_around(elements, tag)
+            encoded += [encode_item(before + encode_element(tag, "SQ", sequence_value([one])) + behind) for one in _name_images(inputs)]
+        else:
+            encoded.append(sequence_value([elements]))
+    return b"".join(encoded)
+
+
+def encode_evidence(studies: Sequence[Dataset], inputs: Inputs, words: Words) -> bytes:
+    """Items of Current Requested Procedure Evidence Sequence (0040,A375), with all images in the series of the first one."""
+    images = [{tag: value for tag, value in one.items() if tag != tag_of("ReferencedFrameNumber")} for one in _name_images(inputs)]
+    encoded = []
+    for study in studies:
+        all_series = []
+        for series in study.ReferencedSeriesSequence:
+            elements = read_elements(series, words.encoding)
+            if series.SeriesInstanceUID == inputs.result.series_instance_uid:
+                elements[tag_of("ReferencedSOPSequence")] = ("SQ", sequence_value(images))
+            all_series.append(elements)
+        whole = read_elements(study, words.encoding) | {tag_of("ReferencedSeriesSequence"): ("SQ", sequence_value(all_series))}
+        encoded.append(sequence_value([whole]))
+    return b"".join(encoded)
+
+
+def _name_images(inputs: Inputs) -> list[Elements]:
+    """A reference to each image."""
+    encoded = []
+    for sop_class_uid, sop_instance_uid, frame_numbers in references(inputs):
+        one: Elements = {
+            tag_of("ReferencedSOPClassUID"): ("UI", sop_class_uid.encode()),
+            tag_of("ReferencedSOPInstanceUID"): ("UI", sop_instance_uid.encode()),
+        }
+        if frame_numbers is not None:
+            one[tag_of("ReferencedFrameNumber")] = ("IS", "\\".join(map(str, frame_numbers)).encode())
+        encoded.append(one)
+    return encoded

@@ -1,16 +1,18 @@
 """Everything that an object is made from."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ReportRef, Role
+from dicom_node.errors import EncodingError
+from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ReportRef, Role, SeriesHeaders
 
 from .identity import ObjectUids, derive_object_uids, derive_series_number
 from .profile import Profile
-from .source import Source
+from .source import Source, read_source
 from .titles import series_description
 
 
@@ -47,8 +49,22 @@ class Inputs:
             "transfer_syntax_uid": ExplicitVRLittleEndian,
         }
 
+    def first_alone(self) -> "Inputs":
+        """The same with the first of its instances only."""
+        return dataclasses.replace(self, instances=dict(list(self.instances.items())[:1]))
+
     def frame(self, index: int) -> FrameHeaders:
         """The header of the frame that a slice comes from."""
         reference = self.result.geometry.frames[index]
         frames = self.instances[reference.sop_instance_uid].frames
         return next(frame for frame in frames if frame.frame_number == reference.frame_number)
+
+
+def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: ReportRef | None = None) -> Inputs:
+    """Of the headers those of the result's volume, in slice order. Raises EncodingError where one is missing or cannot be read."""
+    known = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
+    uids = tuple(dict.fromkeys(frame.sop_instance_uid for frame in result.geometry.frames))
+    if not uids or any(uid not in known for uid in uids):
+        raise EncodingError("images of the result")
+    instances = {uid: known[uid] for uid in uids}
+    return Inputs(result, instances, read_source(list(instances.values())), profile, replaced)

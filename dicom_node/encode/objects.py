@@ -12,10 +12,9 @@ from dicom_node.values import Analysed, DicomObject, PackageRef, ReportRef, Role
 
 from .elements import Values, write_file
 from .equipment import contributing_equipment
-from .inputs import Inputs
+from .inputs import Inputs, read_inputs
 from .profile import Profile
 from .seg import make_segmentation
-from .source import read_source
 from .sr import make_report
 from .words import Words
 
@@ -26,20 +25,21 @@ def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced:
     Without findings there is the report alone. `replaced` is the report of the result's predecessor, where one was sent. The same
     arguments give the same bytes, on every machine and every day. Raises EncodingError where an object cannot be made.
     """
-    known = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
-    uids = tuple(dict.fromkeys(frame.sop_instance_uid for frame in result.geometry.frames))
-    if not uids or any(uid not in known for uid in uids):
-        raise EncodingError("images of the result")
-    instances = {uid: known[uid] for uid in uids}
-    source = read_source(list(instances.values()))
-    inputs = Inputs(result, instances, source, profile, replaced)
-    objects = []
-    if result.findings:
-        with _failing_as("segmentation"):
-            objects.append(_finish(*make_segmentation(inputs), Role.SEGMENTATION, inputs))  # and keep none of its parts
+    inputs = read_inputs(result, headers, profile, replaced)
+    segmentation = (encode_segmentation(inputs),) if result.findings else ()
+    return (*segmentation, encode_report(inputs))
+
+
+def encode_segmentation(inputs: Inputs) -> DicomObject:
+    """The segmentation alone, of a result that has findings."""
+    with _failing_as("segmentation"):
+        return _finish(*make_segmentation(inputs), Role.SEGMENTATION, inputs)  # and keep none of its parts
+
+
+def encode_report(inputs: Inputs) -> DicomObject:
+    """The report alone."""
     with _failing_as("report"):
-        objects.append(_finish(*make_report(inputs, Words(source.is_recoded)), Role.REPORT, inputs))
-    return tuple(objects)
+        return _finish(*make_report(inputs, Words(inputs.source.is_recoded)), Role.REPORT, inputs)
 
 
 def _finish(dataset: Dataset, encoded: Values, role: Role, inputs: Inputs) -> DicomObject:

@@ -5,6 +5,7 @@ pydicom makes some ten data sets of each, which takes seconds where there are th
 """
 
 import io
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class WrittenFrames:
 
     `segments` are segment numbers, `sources` the instance and frame number that a frame says it was made from. The centre of a frame's
     first pixel lies at `positions_lps`; from there the next column lies `across_mm` away, the next row `down_mm`: each (frames, 3),
-    LPS, in millimetres. `packed` is Pixel Data, as a view.
+    LPS, in millimetres. `packed` is Pixel Data, as a view. A frame of a label map stands here once for each segment that it holds:
+    `labels` are those frames as they are, and `stored` says which of them each one is; else `labels` is None.
 
     Source: PS3.3 equation C.7.6.2.1-1.
     """
@@ -52,12 +54,16 @@ class WrittenFrames:
     across_mm: npt.NDArray[np.float64]
     down_mm: npt.NDArray[np.float64]
     packed: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.unsignedinteger[npt.NBitBase]] | None = None
+    stored: tuple[int, ...] = ()
 
     def pixels(self, number: int) -> npt.NDArray[np.bool_]:
-        """A frame, counted from 0. Frames follow each other without gaps, the least significant bit of a byte first.
+        """A frame, counted from 0. Frames of bits follow each other without gaps, the least significant bit of a byte first.
 
         Source: PS3.5 8.1.1.
         """
+        if self.labels is not None:
+            return np.asarray(self.labels[self.stored[number]] == self.segments[number])
         rows, columns = self.shape
         first, count = number * rows * columns, rows * columns
         bits = np.unpackbits(self.packed[first // 8 : -(-(first + count) // 8)], bitorder="little")[first % 8 :][:count]
@@ -67,9 +73,9 @@ class WrittenFrames:
 
 
 class _Frame(NamedTuple):
-    """What the functional groups say of one frame."""
+    """What the functional groups say of one frame; a label map's frame has no segment."""
 
-    segment: int
+    segment: int | None
     source: tuple[str, int]
     position: tuple[float, ...]
     cosines: tuple[float, ...]
@@ -86,17 +92,38 @@ def read_segmentation(content: bytes) -> tuple[Dataset, WrittenFrames]:
     rest = _fields(memoryview(content)[file.tell() :])
     (shared,) = _items(_raw(dataset, _SHARED))
     frames = list(_read_frames(_fields(shared), _items(_raw(dataset, _PER_FRAME))))
+    packed = np.frombuffer(rest[_PIXEL_DATA], dtype=np.uint8)
+    shape, labels = (int(dataset.Rows), int(dataset.Columns)), None
+    stored = [(number, frame.segment) for number, frame in enumerate(frames) if frame.segment is not None]
+    if dataset.SegmentationType == "LABELMAP":
+        labels = _read_labels(packed, (len(frames), *shape), int(dataset.BitsAllocated))
+        stored = [(number, int(one)) for number, frame in enumerate(labels) for one in np.flatnonzero(np.bincount(frame.ravel())) if one]
+    elif len(stored) != len(frames):
+        raise EncodingError("segment of a frame")
+    frames = [frames[number] for number, _ in stored]
     cosines = np.array([frame.cosines for frame in frames]).reshape(-1, 2, 3)
     spacings_mm = np.array([frame.spacing for frame in frames]).reshape(-1, 2)
     return dataset, WrittenFrames(
-        shape=(int(dataset.Rows), int(dataset.Columns)),
-        segments=tuple(frame.segment for frame in frames),
+        shape=shape,
+        segments=tuple(segment for _, segment in stored),
         sources=tuple(frame.source for frame in frames),
         positions_lps=np.array([frame.position for frame in frames]).reshape(-1, 3),
         across_mm=cosines[:, 0] * spacings_mm[:, 1:],
         down_mm=cosines[:, 1] * spacings_mm[:, :1],
-        packed=np.frombuffer(rest[_PIXEL_DATA], dtype=np.uint8),
+        packed=packed,
+        labels=labels,
+        stored=tuple(number for number, _ in stored),
     )
+
+
+def _read_labels(
+    packed: npt.NDArray[np.uint8], shape: tuple[int, int, int], bits_allocated: int
+) -> npt.NDArray[np.unsignedinteger[npt.NBitBase]]:
+    """The frames of a label map, (frames, rows, columns): 8 or 16 bits, little endian; behind them at most one byte of padding."""
+    count, type_ = math.prod(shape), np.dtype({8: "u1", 16: "<u2"}[bits_allocated])
+    if len(packed) != -(-count * type_.itemsize // 2) * 2:
+        raise EncodingError("pixel data is too short")
+    return packed[: count * type_.itemsize].view(type_).reshape(shape)
 
 
 def read_report(content: bytes) -> Dataset:
@@ -112,14 +139,20 @@ def _read_frames(shared: Fields, items: Iterator[memoryview]) -> Iterator[_Frame
         derivation = bytes(own[_DERIVATION_IMAGE])
         if derivation not in known:
             known[derivation] = _source(derivation)
-        (segment,) = struct.unpack("<H", _group(own, shared, _SEGMENT_IDENTIFICATION)[_SEGMENT_NUMBER])
         yield _Frame(
-            segment=segment,
+            segment=_segment(own, shared),
             source=known[derivation],
             position=_decimals(_group(own, shared, _PLANE_POSITION)[_POSITION], 3),
             cosines=_decimals(_group(own, shared, _PLANE_ORIENTATION)[_ORIENTATION], 6),
             spacing=_decimals(_group(own, shared, _PIXEL_MEASURES)[_PIXEL_SPACING], 2),
         )
+
+
+def _segment(own: Fields, shared: Fields) -> int | None:
+    if _SEGMENT_IDENTIFICATION not in own and _SEGMENT_IDENTIFICATION not in shared:
+        return None
+    (segment,) = struct.unpack("<H", _group(own, shared, _SEGMENT_IDENTIFICATION)[_SEGMENT_NUMBER])
+    return int(segment)
 
 
 def _source(derivation: bytes) -> tuple[str, int]:

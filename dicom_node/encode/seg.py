@@ -1,4 +1,4 @@
-"""A BINARY Segmentation on the grid of the source images: one segment for each finding, only frames that hold pixels.
+"""A BINARY or LABELMAP Segmentation on the grid of the source images: one segment for each finding, only frames that hold pixels.
 
 Source: PS3.3 A.51, C.8.20.
 """
@@ -20,9 +20,10 @@ from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, Role
 
 from .elements import Elements, Values, sequence_value, tag_of
-from .frames import SegmentSlices, describe_frames, do_overlap, find_slices, pack_frames
+from .frames import FrameItems, count_frames, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
 from .inputs import Inputs
+from .label_map import count_planes, describe_planes, pack_labels
 from .titles import LATERALITY, series_description
 
 
@@ -32,29 +33,33 @@ def make_segmentation(inputs: Inputs) -> tuple[Dataset, Values]:
 
     highdicom makes it for one slice, with one pixel for each segment; frames and references to the images take their places
     (tests/encode/test_frames.py shows that it would make the same of all). Raises EncodingError where a mask is empty, leaves the
-    grid, or the images have no place in the patient.
+    grid, overlaps another one in a label map, or the images have no place in the patient.
     """
-    geometry, uids = inputs.result.geometry, inputs.uids(Role.SEGMENTATION)
+    geometry, is_label_map = inputs.result.geometry, inputs.profile.segmentation == "labelmap"
     segments = find_slices(inputs.result.findings, geometry.shape)
     slices = sorted({index for segment in segments for index in segment.slices})
+    count = count_planes(segments, geometry.shape) if is_label_map else count_frames(segments, geometry.shape)
     segmentation = _make_small(inputs, slices[0])
     (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
     del segmentation.PerFrameFunctionalGroupsSequence, segmentation.PixelData
     _, segmentation.Rows, segmentation.Columns = geometry.shape
-    segmentation.NumberOfFrames = sum(len(segment.slices) for segment in segments)
-    segmentation.SegmentsOverlap = "YES" if do_overlap(segments, geometry.shape) else "NO"
+    segmentation.NumberOfFrames = count
+    segmentation.SegmentsOverlap = "YES" if not is_label_map and do_overlap(segments, geometry.shape) else "NO"
     positions = {index: _position(inputs, index) for index in slices}
-    if _is_regular(segments, list(positions.values()), inputs.frame(0)):
+    if (is_label_map or len(segments) == 1) and _lie_evenly(list(positions.values()), inputs.frame(0)):
         segmentation.DimensionOrganizationType = "3D"
-    _name_dimensions(segmentation, uids)
+    _name_dimensions(segmentation, inputs.uids(Role.SEGMENTATION))
     sources = {index: _source(inputs, index) for index in slices}
-    encoded = {index: "\\".join(position).encode() for index, position in positions.items()}
-    items = describe_frames(segments, example, sources, encoded)
+    items = FrameItems.of(example, sources, {index: "\\".join(position).encode() for index, position in positions.items()})
+    if is_label_map:
+        described, pixels = describe_planes(slices[::-1], items), pack_labels(segments, slices[::-1], geometry.shape)
+    else:
+        described, pixels = describe_frames(segments, items), ("OB", pack_frames(segments, geometry.shape))
     return segmentation, {
         **inputs.source.image,
         **_references(inputs),
-        tag_of("PerFrameFunctionalGroupsSequence"): ("SQ", items),
-        tag_of("PixelData"): ("OB", pack_frames(segments, geometry.shape)),
+        tag_of("PerFrameFunctionalGroupsSequence"): ("SQ", described),
+        tag_of("PixelData"): pixels,
     }
 
 
@@ -70,7 +75,7 @@ def _make(inputs: Inputs, sources: Sequence[Dataset], pixels: npt.NDArray[np.int
     return hd.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels,
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segmentation_type=hd.seg.SegmentationTypeValues(profile.segmentation.upper()),
         segment_descriptions=[_segment(finding, result) for finding in result.findings],
         content_label="AI_SEGMENTATION",
         content_description=series_description(result.package),
@@ -80,9 +85,9 @@ def _make(inputs: Inputs, sources: Sequence[Dataset], pixels: npt.NDArray[np.int
     )
 
 
-def _is_regular(segments: Sequence[SegmentSlices], positions: Sequence[Sequence[str]], first: FrameHeaders) -> bool:
-    """Whether the frames differ by their place alone, and lie evenly along the normal (PS3.3 C.7.6.17.3)."""
-    if len(segments) > 1 or len(positions) == 1:
+def _lie_evenly(positions: Sequence[Sequence[str]], first: FrameHeaders) -> bool:
+    """Whether frames, which differ by their place alone, lie evenly along the normal (PS3.3 C.7.6.17.3)."""
+    if len(positions) == 1:
         return False
     places = [[float(part) for part in position] for position in positions]
     spacing, _ = get_volume_positions(image_positions=places, image_orientation=first.image_orientation_patient or (), sort=False)

@@ -148,7 +148,7 @@ class _Copier:
 
 
 def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier, terms: tuple[str, ...]) -> Source:
-    others = [_open(instance, small=True) for instance in instances]
+    others = [dict(instance.attributes) for instance in instances]
     identity = copier.elements(first, IDENTITY, terms)
     if copier.is_recoded:
         identity[_CHARACTER_SET] = ("CS", b"ISO_IR 192")
@@ -158,14 +158,14 @@ def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier,
     if identity.get(sex, ("CS", b""))[1].strip(b" \0") not in _LEGAL_SEX:
         identity[sex] = ("CS", b"")  # type 2: empty says unknown; `U` or `Male` would be refused by readers that check
     equipment = copier.elements(first, EQUIPMENT, terms)
-    lossy = next((other for other in others if _plain(other, "LossyImageCompression") == "01"), None)
+    lossy = next((_open(one) for one, other in zip(instances, others, strict=True) if other.get("LossyImageCompression") == ("01",)), None)
     series_number = _plain(first, "SeriesNumber")
     return Source(
         identity=identity,
         image=copier.elements(first, IMAGE_SERIES, terms) | (copier.elements(lossy, LOSSY, terms) if lossy is not None else {}),
         request=_requests(first, copier, terms, identity),
         equipment=equipment if equipment.get(tag_of("Manufacturer"), ("LO", b""))[1].strip() else {},
-        moment=find_latest_moment({keyword: _plain(other, keyword) for keyword in _TIMES} for other in others),
+        moment=find_latest_moment({keyword: "\\".join(other.get(keyword, ())) for keyword in _TIMES} for other in others),
         modality=_plain(first, "Modality"),
         series_number=int(series_number) if series_number.isdecimal() else None,
         procedure=_procedure(first, terms),
@@ -201,8 +201,8 @@ def _procedure(first: Dataset, terms: tuple[str, ...]) -> CodedConcept | None:
     return None
 
 
-def _open(instance: InstanceHeaders, *, small: bool = False) -> Dataset:
-    """The header as pydicom reads it, its values still raw. `small`: only what is asked of every instance."""
+def _open(instance: InstanceHeaders) -> Dataset:
+    """The header as pydicom reads it, its values still raw."""
     syntax = UID(instance.instance.transfer_syntax_uid)
     is_known = syntax.is_transfer_syntax and not syntax.is_private
     with warnings.catch_warnings():
@@ -212,7 +212,6 @@ def _open(instance: InstanceHeaders, *, small: bool = False) -> Dataset:
                 io.BytesIO(instance.data_set),
                 is_implicit_VR=is_known and syntax.is_implicit_VR,
                 is_little_endian=not is_known or syntax.is_little_endian,
-                specific_tags=[*map(tag_of, _TIMES + LOSSY)] if small else None,
             )
         except (ValueError, EOFError, KeyError, NotImplementedError, OSError) as cause:
             raise EncodingError("source header") from cause

@@ -10,15 +10,14 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import SegmentationStorage
 
 from dicom_node.texts import Language
-from dicom_node.values import ReportRef, Role
+from dicom_node.values import Finding, ReportRef, Role
 
 from .elements import Elements, read_elements, sequence_value, tag_of
 from .group_forms import encode_groups, find_examples
 from .groups import SCHEME, found_group, not_detected_group
-from .images import image_library
+from .images import encode_content, encode_evidence, image_library
 from .inputs import Inputs
 from .seg import empty_patient_and_study
 from .sentences import comment_item, root_comment
@@ -36,13 +35,27 @@ _PROCEDURES = {  # CID 100, where the images name no procedure
 
 
 def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
-    """The report of a result, and its elements that are encoded already: groups, and what is copied from the images.
+    """The report of a result, and its elements that are encoded already: content, evidence, and what is copied from the images.
 
-    highdicom makes it with one group of each form; the content with the groups of all findings takes the place of its own.
+    highdicom makes it with the first image alone and one group of each form; all images and the groups of all findings take their
+    places (tests/encode/test_groups.py shows that it would make the same of all).
     """
+    report = _make(inputs.first_alone(), find_examples(inputs.result.findings))
+    words.fit(report)
+    return report, inputs.source.request | {
+        tag_of("ContentSequence"): ("SQ", _encode_content(report, inputs, words)),
+        tag_of("CurrentRequestedProcedureEvidenceSequence"): (
+            "SQ",
+            encode_evidence(report.CurrentRequestedProcedureEvidenceSequence, inputs, words),
+        ),
+    }
+
+
+def _make(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
+    """What highdicom makes, with a group for each of these findings."""
     report = hd.sr.Comprehensive3DSR(
         evidence=_evidence(inputs),
-        content=_content(inputs),
+        content=_content(inputs, findings),
         is_complete=True,
         is_final=False,
         is_verified=False,
@@ -51,21 +64,23 @@ def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
     )
     if inputs.replaced is not None:
         report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
-    return report, inputs.source.request | (_whole_content(report, inputs, words) if inputs.result.findings else {})
+    return report
 
 
-def _whole_content(report: Dataset, inputs: Inputs, words: Words) -> Elements:
-    """The root's content sequence, in which the groups of all findings stand before those of what was not detected."""
-    words.fit(report)
+def _encode_content(report: Dataset, inputs: Inputs, words: Words) -> bytes:
+    """The root's items. In the last of them, the measurements, the groups of all findings stand before those of what was not detected."""
     *others, measurements = report.ContentSequence
-    missing = measurements.ContentSequence[len(find_examples(inputs.result.findings)) :]
-    groups = b"".join([*encode_groups(inputs, words), *(sequence_value([read_elements(group, words.encoding)]) for group in missing)])
-    container = read_elements(measurements, words.encoding) | {tag_of("ContentSequence"): ("SQ", groups)}
-    return {tag_of("ContentSequence"): ("SQ", sequence_value([*(read_elements(one, words.encoding) for one in others), container]))}
+    if not inputs.result.findings:
+        return encode_content([*others, measurements], inputs, words)
+    count = len(find_examples(inputs.result.findings))
+    examples, missing = measurements.ContentSequence[:count], measurements.ContentSequence[count:]
+    groups = b"".join([*encode_groups(examples, inputs, words), encode_content(missing, inputs, words)])
+    container = read_elements(measurements, words.encoding, without="ContentSequence") | {tag_of("ContentSequence"): ("SQ", groups)}
+    return encode_content(others, inputs, words) + sequence_value([container])
 
 
-def _content(inputs: Inputs) -> Dataset:
-    """The root container."""
+def _content(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
+    """The root container, with a group for each of these findings."""
     result, procedure, language = inputs.result, inputs.source.procedure, Language(inputs.profile.language)
     found = {(finding.type.value, finding.type.scheme) for finding in result.findings}
     missing = [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
@@ -77,7 +92,7 @@ def _content(inputs: Inputs) -> Dataset:
             else _PROCEDURES.get(inputs.source.modality, codes.cid100.ImagingProcedure)
         ),
         imaging_measurements=[
-            *(found_group(finding, inputs) for finding in find_examples(result.findings)),
+            *(found_group(finding, inputs) for finding in findings),
             *(not_detected_group(concept, inputs) for concept in missing),
         ],
         language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGES[language]),
@@ -115,7 +130,7 @@ def _evidence(inputs: Inputs) -> Sequence[Dataset]:
     if inputs.result.findings:
         segmentation = inputs.uids(Role.SEGMENTATION)
         instance = empty_patient_and_study(inputs.result)
-        instance.SOPClassUID, instance.SOPInstanceUID = SegmentationStorage, segmentation.instance
+        instance.SOPClassUID, instance.SOPInstanceUID = inputs.profile.segmentation_class, segmentation.instance
         instance.SeriesInstanceUID = segmentation.series
         evidence.append(instance)
     return evidence

@@ -16,11 +16,11 @@ from tests.make.series import make_series, write_dataset
 LIMITS = DeliverSection(connect_timeout_s=5.0, response_timeout_s=5.0)
 
 
-def write_result(folder: Path, *, size: int = 64) -> tuple[Path, Path]:
+def write_result(folder: Path, *, size: int = 64, segmentation: str = SegmentationStorage) -> tuple[Path, Path]:
     """The files of a segmentation and of a report, in this order; about 2 * `size`**2 bytes each."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, sop_class in (("segmentation", SegmentationStorage), ("report", Comprehensive3DSRStorage)):
+    for name, sop_class in (("segmentation", segmentation), ("report", Comprehensive3DSRStorage)):
         (dataset,) = make_series(lambda lps: np.zeros(lps.shape[:-1]), shape=(1, size, size), name=name, sop_class=sop_class)
         file = folder / f"{name}.dcm"
         file.write_bytes(write_dataset(_whole(dataset)))

@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ImplicitVRLittleEndian, SegmentationStorage
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.sop_class import LabelMapSegmentationStorage  # type: ignore[attr-defined]
 
 from dicom_node.config import DeliverSection
 from dicom_node.deliver import Outcome, Sent, send
@@ -83,6 +84,17 @@ def test_a_class_that_the_peer_does_not_take_is_said_of_its_object(tmp_path: Pat
         first, second = _send(result, archive.port)
     assert first.error == NoPresentationContext(PACS, SegmentationStorage)
     assert (first.outcome, first.status) == (Outcome.NEVER, None)
+    assert second.outcome is Outcome.DONE
+
+
+def test_a_label_map_is_proposed_by_its_own_class(tmp_path: Path, archive: Archive) -> None:
+    """Who takes segmentations may not take these."""
+    files = write_result(tmp_path / "labels", segmentation=LabelMapSegmentationStorage)
+    assert [one.outcome for one in _send(files, archive.port)] == [Outcome.DONE] * 2
+    assert archive.record[0].sop_class_uid == LabelMapSegmentationStorage
+    with Archive(tmp_path / "older", classes=[SegmentationStorage, Comprehensive3DSRStorage]) as older:
+        first, second = _send(files, older.port)
+    assert (first.outcome, first.error) == (Outcome.NEVER, NoPresentationContext(PACS, LabelMapSegmentationStorage))
     assert second.outcome is Outcome.DONE
 
 

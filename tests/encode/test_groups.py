@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ from pydicom.tag import Tag
 
 from dicom_node import encode
 from dicom_node.encode.groups import found_group
-from dicom_node.encode.inputs import Inputs
+from dicom_node.encode.inputs import Inputs, read_inputs
 from dicom_node.encode.source import Source, read_source
 from dicom_node.encode.words import Words
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, CodedConcept, Finding, Laterality, Measurement, Role, SeriesHeaders
+from dicom_node.values import Analysed, CodedConcept, Finding, FrameRef, Laterality, Measurement, Role, SeriesHeaders
 from tests.encode.conftest import Case
-from tests.encode.results import PROFILE, VOLUME, content_of, finding, raw_items, raw_value
+from tests.encode.reference import find_differences, make_report_with_highdicom
+from tests.encode.results import PROFILE, VOLUME, content_of, finding, geometry_of, raw_items, raw_value, read_headers, result_of
+from tests.make import base_anatomy, make_series
 
 MASS = CodedConcept("4147007", "SCT", "Mass")
 UNIT = CodedConcept("mm", "UCUM", "millimeter")
@@ -102,6 +105,27 @@ def test_bulk_groups_equal_those_of_highdicom(
     names = {one.tracking_identifier for one in numbered}
     spelt = "Nodule é" if is_recoded else "Nodule e"
     assert ("Nodule é" in names) == any(spelt.encode() in group for group in made)
+
+
+@pytest.mark.parametrize("enhanced", [False, True], ids=["an instance for each slice", "some frames of one instance"])
+@pytest.mark.parametrize("found", [0, 3])
+@pytest.mark.parametrize("name", [b"Test", b"M\xfcller"], ids=["UTF-8", "ASCII"])
+def test_a_report_is_the_one_that_highdicom_makes(tmp_path: Path, enhanced: bool, found: int, name: bytes) -> None:
+    """Library, evidence and groups without a region name every image, or its frames where not all are in the volume."""
+    shape, spacing_mm = (5, 8, 8), (2.5, 0.7, 0.8)
+    datasets = make_series(base_anatomy, shape=shape, spacing_mm=spacing_mm, enhanced=enhanced)
+    headers = read_headers(datasets, tmp_path, {"PatientName": name, "SpecificCharacterSet": b""})
+    frames = [FrameRef(str(datasets[0].SOPInstanceUID), number) for number in (2, 3, 4)] if enhanced else None
+    findings = [finding(number, (0, 0, number), np.ones((2, 2, 1), dtype=bool), type=MASS) for number in range(1, found + 1)]
+    geometry = geometry_of(datasets, (3, 8, 8) if enhanced else shape, spacing_mm, frames=frames)
+    result = result_of(headers, geometry, *findings)
+    assert {one.value for one in result.looked_for} == {"27925004"}  # and it was not detected
+    inputs = read_inputs(result, headers, PROFILE)
+    objects = encode.encode(result, headers, PROFILE)
+    assert encode.compare(objects, result) is None
+    reference = make_report_with_highdicom(inputs)
+    Words(inputs.source.is_recoded).fit(reference)
+    assert find_differences(content_of(objects, Role.REPORT), reference, inputs) == []
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

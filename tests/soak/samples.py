@@ -81,7 +81,7 @@ class Sampler:
         assert self.node.process is not None
         for pid in find_group(self.node.process.pid):
             try:
-                role = _role_of(pid)
+                role = role_of(pid)
                 self.pids[role].add(pid)
                 row |= _add(row, role, _sample_process(pid))
             except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -112,7 +112,8 @@ def read_samples(file: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(table)]
 
 
-def _role_of(pid: int) -> str:
+def role_of(pid: int) -> str:
+    """What a process of the node is."""
     line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     if b"dicom_node.roles.inference" in line:
         return "inference"
