@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from dicom_node.tls import (
     read_validity,
 )
 from tests.peers.certificates import Authority, Pair, lock_key
+from tests.places import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,24 @@ def test_the_first_of_several_certificates_is_the_own_one(authority: Authority, 
     chain = tmp_path / "chain.crt"
     chain.write_bytes(b"a text before\n" + pair.certificate.read_bytes() + authority.file.read_bytes())
     assert read_validity(chain) == read_validity(pair.certificate)
+
+
+def test_the_commands_of_the_documentation_make_what_the_node_takes(tmp_path: Path) -> None:
+    section = (REPOSITORY / "docs" / "operation.md").read_text(encoding="utf-8").split("\n## TLS\n")[1]
+    commands = section.split("```sh\n")[1].split("```")[0]
+    subprocess.run(["sh", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    node, sender = (Pair(tmp_path / f"{name}.crt", tmp_path / f"{name}.key") for name in ("node", "sender"))
+    assert faults(node, authority=sender.certificate) == []
+    ours, theirs = socket.socketpair()
+    acceptor = make_acceptor_context(certificate=node.certificate, key=node.key, client_ca=sender.certificate)
+    requestor = make_requestor_context(ca=node.certificate, certificate=sender.certificate, key=sender.key, is_name_checked=True)
+    with acceptor.wrap_socket(theirs, server_side=True, do_handshake_on_connect=False) as called:
+        thread = threading.Thread(target=called.do_handshake)
+        thread.start()
+        with requestor.wrap_socket(ours, server_hostname="localhost") as calling:
+            thread.join(timeout=10)
+            calling.sendall(b"hello")
+            assert called.recv(10) == b"hello"
 
 
 # -- connections -------------------------------------------------------------------------------------------------------
