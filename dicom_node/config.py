@@ -8,10 +8,11 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from dicom_node import tls
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
 from dicom_node.values import AETitle, Proof
@@ -76,6 +77,23 @@ Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
 
 
+class ReceiverTLS(Section):
+    """What the receiver shows its callers, and whose certificates they must have. Files in PEM form."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class PeerTLS(Section):
+    """Whose certificate a peer must have, and what the node shows it where it asks for one. Files in PEM form."""
+
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: Host | None = None  # the name that its certificate must be made for; left out: its host. "any": not checked
+
+
 class ReceiverSection(Section):
     """Where the node listens and how much it takes."""
 
@@ -89,6 +107,7 @@ class ReceiverSection(Section):
     disk_high_water_percent: Annotated[float, Field(gt=0, le=100)] = 90.0
     memory_high_water_percent: Annotated[float, Field(gt=0, le=100)] = 95.0
     most_open_studies: Annotated[int, Field(ge=1)] = 5000
+    tls: ReceiverTLS | None = None
 
 
 class AssembleSection(Section):
@@ -214,6 +233,7 @@ class Peer(Section):
     proof: Literal["commitment", "find", "none"] | None = None
     segmentation: Literal["binary", "labelmap"] = "binary"
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come
+    tls: PeerTLS | None = None  # for the associations that the node requests; those that it accepts have the receiver's
 
     _ae_title = field_validator("ae_title")(_title)
     _commits_as = field_validator("commits_as")(lambda titles: tuple(map(_title, titles)))
@@ -276,10 +296,13 @@ def load_config(file: Path) -> Config:
     try:
         node = parse_file(file, NodeFile)
         peers_file = file.parent / node.peers
+        node = node.model_copy(update={"receiver": _with_files(node.receiver, file)})
+        problems += _tls_problems(file, "receiver.tls", node.receiver.tls)
     except SettingsError as error:
         problems += error.problems
     try:
         peers = parse_file(peers_file, PeersFile)
+        peers = PeersFile(peers={name: _with_files(peer, peers_file) for name, peer in peers.peers.items()})
         problems += _peer_problems(peers_file, peers)
     except SettingsError as error:
         problems += error.problems
@@ -310,4 +333,38 @@ def _peer_problems(file: Path, peers: PeersFile) -> list[Problem]:
         )
         if peer.commits_as and peer.proof_asked is not Proof.COMMITMENT:
             problems.append(Problem(file, f"peers.{name}.proof", peer.proof_asked.value, "commitment, where commits_as is given"))
+        problems += _tls_problems(file, f"peers.{name}.tls", peer.tls)
+    return problems
+
+
+HasTLS = TypeVar("HasTLS", ReceiverSection, Peer)
+
+
+def _with_files(section: HasTLS, file: Path) -> HasTLS:
+    """The section with the paths of its certificates and keys from the folder of the file that names them.
+
+    Links are left as they are: where certificates are renewed by themselves, one leads to the newest.
+    """
+    if section.tls is None:
+        return section
+    paths = {key: file.parent.absolute() / value for key, value in section.tls if isinstance(value, Path)}
+    return section.model_copy(update={"tls": section.tls.model_copy(update=paths)})
+
+
+def _tls_problems(file: Path, section: str, given: ReceiverTLS | PeerTLS | None) -> list[Problem]:
+    """Files that cannot be read, or are not what they should be."""
+    match given:
+        case None:
+            return []
+        case ReceiverTLS():
+            authority, authority_key = given.client_ca, "client_ca"
+        case PeerTLS():
+            authority, authority_key = given.ca, "ca"
+    if (given.certificate is None) != (given.key is None):
+        key, other = ("key", "certificate") if given.key is None else ("certificate", "key")
+        return [Problem(file, f"{section}.{key}", "", f"a file, where {other} is given")]
+    problems = []
+    for name, fault in tls.find_faults(authority=authority, certificate=given.certificate, key=given.key):
+        key = authority_key if name == "authority" else name
+        problems.append(Problem(file, f"{section}.{key}", str(getattr(given, key)), fault))
     return problems

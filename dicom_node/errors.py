@@ -17,6 +17,10 @@ NodeError
 │   ├── PeerUnreachable     no connection, no answer, aborted
 │   ├── AssociationRejected the peer does not want us now
 │   ├── TitleUnknown        the peer does not know our AE title, or goes by another one: a person has to enter it
+│   ├── CertificateUntrusted the certificate that the peer shows is not one that we take
+│   ├── OwnCertificateUntrusted the peer does not take ours, or misses one
+│   ├── TLSFailed           the peer and we do not come to speak TLS
+│   ├── TLSFilesUnusable    our own certificates or keys for it are gone, or broken
 │   ├── NoPresentationContext the peer does not take this SOP class
 │   ├── StatusRefused       the peer answered with a failure
 │   ├── NoCommitment        the peer offers no storage commitment
@@ -68,6 +72,16 @@ def is_for_now(error: BaseException) -> bool:
             return error.errno in _FOR_NOW
         case _:
             return False
+
+
+class TLSFault(StrEnum):
+    """Why no TLS connection came about."""
+
+    NO_TLS = "no-tls"  # the other side speaks something else
+    NOTHING_COMMON = "nothing-common"  # no version of TLS, or no cipher suite, that both take
+    THEIR_CERTIFICATE = "their-certificate"  # it shows none, or none that we take
+    OUR_CERTIFICATE = "our-certificate"  # it does not take ours, or wants one
+    BROKEN_OFF = "broken-off"  # closed, or silent for too long, before it came to an end
 
 
 class NodeError(Exception):
@@ -205,6 +219,36 @@ class TitleUnknown(PeerError):
 
     peer: PeerName
     reason: int
+
+
+@dataclass
+class CertificateUntrusted(PeerError):
+    """The peer's certificate is not one that we take; `code` is OpenSSL's number of the reason (X509_V_ERR_...)."""
+
+    peer: PeerName
+    code: int
+
+
+@dataclass
+class OwnCertificateUntrusted(PeerError):
+    """The peer says that it does not take our certificate, or that it wants one where we have none for it."""
+
+    peer: PeerName
+
+
+@dataclass
+class TLSFailed(PeerError):
+    """The connection was there and TLS did not come about: the peer speaks none, or none that we take, or says nothing."""
+
+    peer: PeerName
+    fault: TLSFault
+
+
+@dataclass
+class TLSFilesUnusable(PeerError):
+    """Certificates or key that the configuration names for a peer are not there any more, or not what they were."""
+
+    peer: PeerName
 
 
 @dataclass

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from dicom_node.errors import CommitmentRefused, NotHeld
+from dicom_node.errors import CommitmentRefused, NotHeld, TLSFault
 from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PackageName, PeerName, Proof, SourceLine
 
 
@@ -138,6 +138,14 @@ class AssociationRefused(Event, Failed):
     calling: AETitle | None
     called: AETitle | None
     reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeFailed(Event, Failed):
+    """A connection came to no TLS. `peer`: whose address it came from, where that is one peer's alone."""
+
+    peer: PeerName | None
+    fault: TLSFault
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from dicom_node.config import Config, NodeFile, Peer, PeersFile, load_config
+from dicom_node.config import Config, NodeFile, Peer, PeersFile, PeerTLS, ReceiverTLS, load_config
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
 from dicom_node.values import Proof
+from tests.peers.certificates import Authority
 from tests.peers.node import write_node
 from tests.places import REPOSITORY
 
@@ -66,6 +67,8 @@ def keys_of(model: type[BaseModel], section: str = "") -> Iterator[tuple[str, st
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel):
             yield from keys_of(type(field.default), name)
+        elif name == "tls":  # a section that is not there unless somebody writes it
+            yield from keys_of(PeerTLS if model is Peer else ReceiverTLS, f"{section}.tls")
         elif model is PeersFile:
             yield from keys_of(Peer, "peers.orthanc")
         else:
@@ -76,7 +79,7 @@ def shown_keys(file: Path) -> Iterator[tuple[str, str, bool]]:
     """Every key in an example file, commented out or not: its section, its name, and whether a comment stands before it."""
     section, commented = "", False
     for line in file.read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"\[(.*)\]$", line):
+        if match := re.match(r"(?:# )?\[(\w+(?:\.\w+)*)\]$", line):
             section, commented = match[1], False
         elif match := re.match(r"(?:# )?(\w+) = ", line):
             yield section, match[1], commented  # the comment of one key may speak of the next one too
@@ -92,8 +95,8 @@ def test_every_key_stands_once_in_the_example_under_a_comment(file: str, model: 
 
 
 def test_what_the_example_shows_commented_out_is_the_default() -> None:
-    """Uncommenting every line changes nothing; `database` alone has a default that depends on `data`."""
-    text = (EXAMPLES / "node.toml").read_text(encoding="utf-8")
+    """Uncommenting every line changes nothing, but for sections that are whole in comments; the default of `database` depends on `data`."""
+    text = re.sub(r"(?ms)^# \[\w+\.tls\]$.*?(?=^\[)", "", (EXAMPLES / "node.toml").read_text(encoding="utf-8"))
     shown = "\n".join(re.sub(r"^# (\w+ = )", r"\1", line) for line in text.splitlines() if not line.startswith("# database = "))
     assert NodeFile.model_validate(tomllib.loads(shown)) == parse_file(EXAMPLES / "node.toml", NodeFile)
 
@@ -192,6 +195,50 @@ def test_further_titles_are_for_who_reports_commitments(tmp_path: Path, proof: s
 def test_a_model_folder_without_a_package_is_told(tmp_path: Path) -> None:
     (problem,) = problems_of(write_files(tmp_path, GOOD_NODE.replace('["package"]', '["package", "no-such-model"]'), GOOD_PEERS))
     assert (problem.key, problem.value) == ("models.1", "no-such-model")
+
+
+# -- certificates and keys ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+def test_files_of_tls_are_found_from_the_folder_of_their_file(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = authority.sign("node")
+    (tmp_path / "tls").symlink_to(pair.key.parent)
+    own = 'certificate = "tls/node.crt"\nkey = "tls/node.key"\n'
+    peers = GOOD_PEERS + f'[peers.pacs.tls]\nca = "{authority.file}"\n{own}'
+    file = write_files(tmp_path, GOOD_NODE + "[receiver.tls]\n" + own, peers)
+    monkeypatch.chdir(tmp_path)
+    config = load_config(Path(file.name))
+    node, pacs = config.node.receiver.tls, config.peers["pacs"].tls
+    assert (node, pacs) == (
+        # not where the link leads now: tomorrow it may lead to a renewed certificate
+        ReceiverTLS(certificate=tmp_path / "tls" / "node.crt", key=tmp_path / "tls" / "node.key"),
+        PeerTLS(ca=authority.file, certificate=tmp_path / "tls" / "node.crt", key=tmp_path / "tls" / "node.key"),
+    )
+
+
+def test_every_file_of_tls_that_is_wrong_is_told(tmp_path: Path, authority: Authority) -> None:
+    pair = authority.sign("node")
+    node = f'[receiver.tls]\ncertificate = "{pair.certificate}"\nkey = "{authority.sign("other").key}"\nclient_ca = "{pair.key}"\n'
+    peers = GOOD_PEERS + f'[peers.pacs.tls]\nca = "no-such-file"\ncertificate = "{pair.certificate}"\nserver_name = "a b"\n'
+    found = {problem.key: problem for problem in problems_of(write_files(tmp_path, GOOD_NODE + node, peers))}
+    assert set(found) == {"receiver.tls.key", "receiver.tls.client_ca", "peers.pacs.tls.server_name"}
+    assert (found["receiver.tls.key"].file.name, found["receiver.tls.key"].value) == ("node.toml", str(pair.key.parent / "other.key"))
+    assert "another one" in found["receiver.tls.key"].allowed
+    assert "PEM" in found["receiver.tls.client_ca"].allowed
+    (tmp_path / "peers.toml").write_text(peers.replace("a b", "pacs"))
+    found = {problem.key: problem for problem in problems_of(tmp_path / "node.toml") if problem.file.name == "peers.toml"}
+    assert {key: problem.allowed for key, problem in found.items()} == {"peers.pacs.tls.key": "a file, where certificate is given"}
+    (tmp_path / "peers.toml").write_text(GOOD_PEERS + '[peers.pacs.tls]\nca = "no-such-file"\n')
+    (problem,) = (problem for problem in problems_of(tmp_path / "node.toml") if problem.file.name == "peers.toml")
+    assert (problem.key, problem.value) == ("peers.pacs.tls.ca", str(tmp_path / "no-such-file"))
+    assert problem.allowed == "a file that can be read (No such file or directory)"
 
 
 # -- what it gives -------------------------------------------------------------------------------------------------------

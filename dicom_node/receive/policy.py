@@ -73,6 +73,12 @@ def judge(call: Call, *, own_title: AETitle, peers: Mapping[str, Peer], resolve:
     return Admitted(name, calling, own_title, may_send, reports_for)
 
 
+def find_peer(address: str, *, peers: Mapping[str, Peer], resolve: Resolve) -> PeerName | None:
+    """Whose address it is, of a caller that has not said who it is; None where it is nobody's, or of several."""
+    found = [name for name, peer in peers.items() if "any" not in peer.addresses and _comes_from(address, peer, resolve)]
+    return PeerName(found[0]) if len(found) == 1 else None
+
+
 def _comes_from(address: str, peer: Peer, resolve: Resolve) -> bool:
     """Whether an address is among the peer's: each an address, a network (10.1.0.0/16), a host name, or `any`."""
     allowed = peer.addresses or (peer.host,)

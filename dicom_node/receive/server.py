@@ -14,14 +14,16 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dul import DULServiceProvider
 
+from dicom_node import tls
 from dicom_node.clock import Clock
 from dicom_node.config import Config
-from dicom_node.errors import NodeError, NoRoom, SpoolFull, UnacceptableInstance
+from dicom_node.errors import NodeError, NoRoom, SpoolFull, TLSFault, UnacceptableInstance
 from dicom_node.log import (
     AssociationAccepted,
     AssociationEnded,
     AssociationRefused,
     FastWayClosed,
+    HandshakeFailed,
     InstanceConflict,
     InstanceRefused,
     RoleName,
@@ -37,7 +39,7 @@ from .connection import Acceptor, Connection
 from .contexts import build_contexts
 from .fast import KNOWN_VERSIONS, FastProvider
 from .floors import Floors
-from .policy import Admitted, Call, Rejected, judge
+from .policy import Admitted, Call, Rejected, find_peer, judge
 from .receipt import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
@@ -52,7 +54,8 @@ from .receipt import (
 )
 from .storage import Intake
 
-_REQUEST_TIMEOUT_S = 10.0  # from the connection to the whole A-ASSOCIATE-RQ, and from our last word to the end (ARTIM)
+# From the connection to the whole A-ASSOCIATE-RQ, and from our last word to the end (ARTIM). A TLS handshake before has as long.
+_REQUEST_TIMEOUT_S = 10.0
 _LARGEST_PDU_BYTES = 1 << 20  # a request with 128 contexts has some 100 kB; data PDUs may have what we announce, or twice that
 _STRANGERS = 64  # connections beyond the associations: callers that are about to be rejected, and those that say nothing
 _POLL_S = 0.1
@@ -90,7 +93,10 @@ class Receiver:
         self._thread: threading.Thread | None = None
 
     def start(self) -> int:
-        """Listen; gives the port, which is a free one where 0 is configured. Raises OSError where the port is taken."""
+        """Listen; gives the port, which is a free one where 0 is configured. Raises OSError where the port is taken.
+
+        So it does where a certificate or key has been broken since the configuration was read.
+        """
         # Process-wide switches of the libraries, none of which changes what is received:
         # pydicom warns, with the value, of each UID and text that is not conformant; the node judges by itself.
         pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -159,6 +165,10 @@ class Receiver:
             self._slots.release()
             self._open.discard(intake)
             log(AssociationEnded(derive_key(source.association), intake.stored, aborted=not association.is_released))
+
+    def handshake_failed(self, address: str, fault: TLSFault) -> None:
+        """A connection from this address came to no TLS."""
+        log(HandshakeFailed(find_peer(address, peers=self._config.peers, resolve=_resolve), fault))
 
     def _admit(self, event: evt.Event) -> None:
         """EVT_REQUESTED: admit or reject, before the library negotiates. What cannot be judged is rejected."""
@@ -277,10 +287,13 @@ class Receiver:
         entity.maximum_pdu_size = self._section.pdu_bytes
         entity.network_timeout = self._section.network_timeout_s
         entity.dimse_timeout = self._section.network_timeout_s
-        entity.acse_timeout = min(_REQUEST_TIMEOUT_S, self._section.network_timeout_s)
+        entity.acse_timeout = request_timeout_s = min(_REQUEST_TIMEOUT_S, self._section.network_timeout_s)
         entity.maximum_associations = self._section.associations + _STRANGERS  # policy counts those that are admitted
         # Nothing is bound for user identity (ignored: title and address say who it is), asynchronous operations (not offered,
         # so one operation at a time) and extended negotiation (not answered): the library's defaults do just that.
+        context = None
+        if (given := self._section.tls) is not None:
+            context = tls.make_acceptor_context(certificate=given.certificate, key=given.key, client_ca=given.client_ca)
         server = entity.make_server(
             (self._section.host, self._section.port),
             contexts=build_contexts(may_send=True),
@@ -290,7 +303,8 @@ class Receiver:
         )
         assert isinstance(server, Acceptor)
         server.receiver = self
-        server.connections = self._section.associations + _STRANGERS
+        server.connections, server.strangers = self._section.associations + _STRANGERS, set()
+        server.tls, server.handshake_timeout_s = context, request_timeout_s
         server.limits = {
             "largest_pdu_bytes": max(_LARGEST_PDU_BYTES, 2 * self._section.pdu_bytes),
             "timeout_s": self._section.network_timeout_s,

@@ -1,9 +1,10 @@
 """Everything that is wrong with a configuration, as lines for a person."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dicom_node import deliver, infer, journal, spool
+from dicom_node import deliver, infer, journal, spool, tls
 from dicom_node.clock import Clock
 from dicom_node.config import Config, load_config
 from dicom_node.errors import InferenceError, PeerError, Problem, SettingsError, SpoolError
@@ -28,6 +29,7 @@ def find_problems(file: Path, clock: Clock, *, ask_peers: bool) -> tuple[str, ..
     except SettingsError as error:
         lines += (_line(problem) for problem in error.problems)
     lines += _machine_problems(config)
+    lines += (_line(problem) for problem in find_certificate_problems(config, datetime.fromtimestamp(clock.now(), UTC)))
     if ask_peers:
         lines += _peer_problems(config)
     return tuple(lines)
@@ -74,6 +76,25 @@ def _machine_problems(config: Config) -> list[str]:
             text = render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))
             lines.append(f"{config.file}: spool = '{config.bucket}': {text}")
     return lines
+
+
+_RENEWED_BEFORE = timedelta(days=30)  # it takes a while in a hospital
+
+
+def find_certificate_problems(config: Config, now: datetime) -> list[Problem]:
+    """The node's own certificates that are not valid now, or soon will not be."""
+    own = [(config.file, "receiver.tls.certificate", config.node.receiver.tls)]
+    peers_file = config.file.parent / config.node.peers
+    shown = [*own, *((peers_file, f"peers.{name}.tls.certificate", peer.tls) for name, peer in config.peers.items())]
+    problems = []
+    for file, key, given in shown:
+        if given is not None and given.certificate is not None:
+            begins, ends = tls.read_validity(given.certificate)
+            if not begins <= now < ends - _RENEWED_BEFORE:
+                days = f"{begins:%Y-%m-%d} to {ends:%Y-%m-%d}"
+                allowed = f"a certificate that is valid for {_RENEWED_BEFORE.days} days from now; this one is from {days}: have it renewed"
+                problems.append(Problem(file, key, str(given.certificate), allowed))
+    return problems
 
 
 def _peer_problems(config: Config) -> list[str]:

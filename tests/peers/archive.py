@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ class Archive:
         classes: Sequence[str] | None = None,
         transfer_syntaxes: Sequence[str] = TRANSFER_SYNTAXES,
         commits: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = ae_title
@@ -122,6 +124,7 @@ class Archive:
         self.largest_pdu_bytes = 0
         self.commitments: list[tuple[str, int, int]] = []  # (transaction UID, instances committed, failed)
         self.commitment_statuses: list[int | None] = []  # what was answered to each report; None where nothing was
+        self._tls = tls
         self._late: list[tuple[Dataset, Destination | None]] = []
         self._headers: dict[str, Dataset] = {}
         self._changed = threading.Condition()
@@ -156,7 +159,7 @@ class Archive:
             (evt.EVT_C_GET, self._on_get),
             (evt.EVT_N_ACTION, self._on_commitment),
         ]
-        server = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        server = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=self._tls)
         assert server is not None
         self.port = server.socket.getsockname()[1]
         return self

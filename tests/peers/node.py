@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ class NodeProcess:
     port: int
     starts: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)  # beside that of the tests
+    tls: ssl.SSLContext | None = None  # what it is called with, where its port speaks TLS
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -64,7 +66,7 @@ class NodeProcess:
                 env={**os.environ, **self.environment},
             )
         process = self.process
-        wait_until(lambda: process.poll() is not None or answers_echo(self.port), limit_s=START_LIMIT_S, what=self._log_end)
+        wait_until(lambda: process.poll() is not None or answers_echo(self.port, tls=self.tls), limit_s=START_LIMIT_S, what=self._log_end)
         if process.poll() is not None:
             self.process = None
             raise AssertionError(f"the node ended with {process.returncode}: {self._log_end()}")
@@ -150,11 +152,13 @@ def write_node(
     peers: Mapping[str, Mapping[str, Any]] | None = None,
     models: Sequence[Path] = (LUNG_NODULE,),
     settings: Mapping[str, Any] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> NodeProcess:
     """A configured node that is not started yet.
 
     `peers` are sections of peers.toml beside the modality that every node here knows; `settings` are keys of node.toml, a
-    section as a mapping. A series is quiet after a second, and a delivery is tried again after one, so that tests end.
+    section as a mapping; `tls` is what it is called with where they give its port TLS. A series is quiet after a second, and a
+    delivery is tried again after one, so that tests end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = find_free_port()
@@ -172,7 +176,7 @@ def write_node(
     modality = {"ae_title": MODALITY_TITLE, "host": "127.0.0.1", "port": 104, "may": ["send"]}
     (folder / "node.toml").write_text(to_toml(node), encoding="utf-8")
     (folder / "peers.toml").write_text(to_toml({"peers": {"modality": modality, **(peers or {})}}), encoding="utf-8")
-    return NodeProcess(folder=folder, port=int(node["receiver"]["port"]))
+    return NodeProcess(folder=folder, port=int(node["receiver"]["port"]), tls=tls)
 
 
 def to_toml(document: Mapping[str, Any], prefix: str = "") -> str:
@@ -185,7 +189,14 @@ def to_toml(document: Mapping[str, Any], prefix: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def answers_echo(port: int, *, host: str = "127.0.0.1", calling: str = MODALITY_TITLE, called: str = NODE_TITLE) -> bool:
+def answers_echo(
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    calling: str = MODALITY_TITLE,
+    called: str = NODE_TITLE,
+    tls: ssl.SSLContext | None = None,
+) -> bool:
     """Whether somebody answers C-ECHO with success on this port."""
     try:
         # pynetdicom leaves a socket open when it is refused, which Python warns of
@@ -195,7 +206,7 @@ def answers_echo(port: int, *, host: str = "127.0.0.1", calling: str = MODALITY_
     requestor = AE(ae_title=calling)
     requestor.add_requested_context(Verification)
     requestor.connection_timeout = requestor.acse_timeout = requestor.dimse_timeout = 5
-    association = guard(requestor.associate(host, port, ae_title=called))
+    association = guard(requestor.associate(host, port, ae_title=called, tls_args=None if tls is None else (tls, host)))
     if not association.is_established:
         return False
     try:

@@ -5,6 +5,7 @@ Source: PS3.8 9.3 (PDUs), PS3.7 9.3.1 and E.1 (C-STORE, command elements).
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,20 +65,23 @@ class RawAssociation:
         pdu_bytes: int = 16_384,
         window: tuple[int, int] | None = None,
         timeout_s: float = 20.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = connect(port, timeout_s=timeout_s, tls=tls)
         self.pdu_bytes = pdu_bytes
         self.items: dict[int, bytes] = {}  # of the acceptor's user information, by item type
         self.accepted: dict[int, str] = {}  # transfer syntax by context ID
         self.answered: dict[int, int] = {}  # result by context ID
         self._proposed = {index * 2 + 1: abstract for index, (abstract, _) in enumerate(contexts)}
-        self.connection.sendall(encode_associate_request(contexts, calling=calling, called=called, window=window))
-        kind, body = self.read_pdu()
-        if kind == A_ASSOCIATE_RJ:
+        try:
+            self.connection.sendall(encode_associate_request(contexts, calling=calling, called=called, window=window))
+            kind, body = self.read_pdu()
+            if kind == A_ASSOCIATE_RJ:
+                raise Rejected(*body[1:4])
+            assert kind == A_ASSOCIATE_AC, kind
+        except BaseException:
             self.connection.close()
-            raise Rejected(*body[1:4])
-        assert kind == A_ASSOCIATE_AC, kind
+            raise
         self._read_acceptance(body)
 
     def __enter__(self) -> Self:
@@ -144,7 +148,7 @@ class RawAssociation:
         try:
             for _ in range(count):
                 self.connection.sendall(block)
-        except ConnectionError as cause:
+        except (ConnectionError, ssl.SSLError) as cause:
             raise Aborted(by_pdu=False) from cause
         raise AssertionError(f"took {count * len(block)} bytes")
 
@@ -179,6 +183,19 @@ class RawAssociation:
                     self.accepted[value[0]] = syntax.decode().strip("\0")
             elif kind == 0x50:
                 self.items = dict(_items(value))
+
+
+def connect(port: int, *, timeout_s: float = 20.0, tls: ssl.SSLContext | None = None) -> socket.socket:
+    """A connection to a loopback port that sends at once, over TLS where a context for it is given."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is None:
+        return connection
+    try:
+        return tls.wrap_socket(connection, server_hostname="127.0.0.1")
+    except OSError:
+        connection.close()
+        raise
 
 
 def encode_associate_request(

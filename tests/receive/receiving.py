@@ -2,6 +2,8 @@
 
 import json
 import logging
+import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,9 +17,26 @@ from dicom_node.receive import Floors, Receiver
 from dicom_node.spool import Spool
 from dicom_node.values import AETitle, CommitmentReport, DeliveryState, PeerName, Receipt, TakenReport
 from dicom_node.values.receipts import Known
-from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, RawAssociation
+from tests.peers.certificates import Authority, Pair, caller_context
+from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION, RawAssociation, connect
+
+
+@dataclass(frozen=True)
+class Security:
+    """Who signed, and the certificates of both sides."""
+
+    authority: Authority
+    node: Pair
+    modality: Pair
+
+    @property
+    def section(self) -> dict[str, object]:
+        """[receiver.tls]"""
+        return {"certificate": self.node.certificate, "key": self.node.key, "client_ca": self.authority.file}
+
 
 is_fast = True  # which way the receivers take; `way` in conftest.py sets it
+security: Security | None = None  # whether they use TLS, and with what; `line` sets it
 
 CONTEXTS = ((CT_IMAGE, (EXPLICIT_LITTLE,)), (VERIFICATION, (IMPLICIT_LITTLE,)))
 
@@ -112,7 +131,14 @@ class Running:
     floors: Floors
 
     def associate(self, contexts: object = CONTEXTS, **options: object) -> RawAssociation:
-        return RawAssociation(self.port, contexts, **options)  # type: ignore[arg-type]
+        return RawAssociation(self.port, contexts, **{"tls": self._tls(), **options})  # type: ignore[arg-type]
+
+    def connect(self, timeout_s: float = 20.0) -> socket.socket:
+        return connect(self.port, timeout_s=timeout_s, tls=self._tls())
+
+    @staticmethod
+    def _tls() -> ssl.SSLContext | None:
+        return caller_context(security.authority.file, security.modality) if security is not None else None
 
     def stored(self) -> dict[str, bytes]:
         """The bytes of each data set in the spool, by SOP Instance UID; what was set aside is under its digest."""
@@ -138,7 +164,10 @@ PEERS = {
 @contextmanager
 def receiving(folder: Path, *, peers: Mapping[str, Peer] = PEERS, waiting: int = 0, **section: object) -> Iterator[Running]:
     """A running receiver on a free loopback port; options are those of the configuration's section, `waiting` studies are open."""
+    folder.mkdir(exist_ok=True)
     options = {"host": "127.0.0.1", "port": 0, "network_timeout_s": 20.0, "fast": is_fast, **section}
+    if security is not None:
+        options.setdefault("tls", security.section)
     config = Config(
         file=folder / "node.toml",
         node=NodeFile(ae_title="NODE", data=folder, models=(), receiver=ReceiverSection.model_validate(options)),

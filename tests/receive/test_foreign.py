@@ -10,12 +10,14 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE
 
+from tests.peers.certificates import caller_context
 from tests.peers.part10 import split_file
 from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE
 
+from . import receiving as setting
 from .receiving import Running, make_data_set, receiving
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("way", "line")
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def test_storescu_and_echoscu_are_served(running: Running, shared_data: Path, dcmtk: Callable[[str], str]) -> None:
     files = sorted((shared_data / "odd" / "mr_positions").rglob("*.dcm"))
-    address = ["-aet", "MODALITY", "-aec", "NODE", "127.0.0.1", str(running.port)]
+    address = ["-aet", "MODALITY", "-aec", "NODE", *tls_options(), "127.0.0.1", str(running.port)]
     environment = {**os.environ, "TCP_NODELAY": "1"}
     subprocess.run([dcmtk("echoscu"), *address], check=True, timeout=30, env=environment)
     subprocess.run([dcmtk("storescu"), "-xs", *address, *map(str, files)], check=True, timeout=60, env=environment)
@@ -37,11 +39,21 @@ def test_storescu_and_echoscu_are_served(running: Running, shared_data: Path, dc
         assert received.PixelData == dcmread(file).PixelData  # DCMTK writes the data set anew, pixels stay
 
 
+def tls_options() -> list[str]:
+    """DCMTK's, where the receiver has TLS."""
+    security = setting.security
+    if security is None:
+        return []
+    return ["+tls", str(security.modality.key), str(security.modality.certificate), "+cf", str(security.authority.file)]
+
+
 def test_pynetdicom_sends_with_its_own_defaults(running: Running) -> None:
     data_set = make_data_set()
     entity = AE(ae_title="MODALITY")
     entity.add_requested_context(CT_IMAGE, EXPLICIT_LITTLE)
-    association = entity.associate("127.0.0.1", running.port, ae_title="NODE")
+    security = setting.security
+    secure = None if security is None else (caller_context(security.authority.file, security.modality), "127.0.0.1")
+    association = entity.associate("127.0.0.1", running.port, ae_title="NODE", tls_args=secure)
     assert association.is_established
     status = association.send_c_store(dcmread(BytesIO(b"\0" * 128 + b"DICM" + META + data_set)))
     association.release()

@@ -1,7 +1,6 @@
 """Cases N1 to N4, X1 and U1: what senders and scanners do on the wire (research/cases.md)."""
 
 import os
-import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from tests.peers.waiting import wait_until
 
 from .receiving import CONTEXTS, Running, make_data_set, receiving
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("way", "line")
 
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
@@ -188,7 +187,7 @@ def test_requests_written_before_the_first_answer_are_answered_in_order(
     ids=["HTTP", "HL7", "request of 4 GB", "data of 4 GB", "broken request", "TLS"],
 )
 def test_what_is_no_dicom_is_aborted_and_closed_at_once(running: Running, greeting: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
+    with running.connect(timeout_s=5) as connection:
         connection.sendall(greeting)
         received = b""
         while block := connection.recv(4096):  # ends by the node's closing, or by the time limit

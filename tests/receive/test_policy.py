@@ -4,6 +4,7 @@ import pytest
 
 from dicom_node.config import Peer
 from dicom_node.receive import Admitted, Call, Rejected, judge
+from dicom_node.receive.policy import find_peer
 from dicom_node.values import AETitle, PeerName
 
 ADDRESSES = {"pacs.hospital": ("10.0.0.5", "fd00::5")}
@@ -66,3 +67,14 @@ TABLE = [
 def test_who_may_call(calling: str, called: str, address: str, is_full: bool, answer: Admitted | Rejected) -> None:
     call = Call(calling, called, address, is_full)
     assert judge(call, own_title=AETitle("NODE"), peers=PEERS, resolve=lambda host: ADDRESSES.get(host, ())) == answer
+
+
+@pytest.mark.parametrize(
+    ("address", "peer"),
+    [("10.0.0.5", "pacs"), ("10.0.1.77", "ct"), ("10.0.2.1", None), ("192.0.2.1", None), ("", None)],
+    ids=["host", "network", "two peers", "nobody", "none"],
+)
+def test_whose_address_it_is(address: str, peer: str | None) -> None:
+    """Of whom its calls may come from anywhere, an address says nothing."""
+    found = find_peer(address, peers=PEERS, resolve=lambda host: ADDRESSES.get(host, ()))
+    assert found == (peer and PeerName(peer))

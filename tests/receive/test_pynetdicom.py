@@ -22,7 +22,7 @@ def test_the_private_names_are_there() -> None:
     assert callable(RequestHandler._create_association)
     assert callable(AssociationSocket._create_socket)
     association = inspect.getsource(Association)
-    for name in ("_sent_abort", "_is_paused", "_reactor_checkpoint.wait()", "_reactor_checkpoint.clear()"):
+    for name in ("_sent_abort", "_is_paused", "_server.shutdown_request", "_reactor_checkpoint.wait()", "_reactor_checkpoint.clear()"):
         assert f"self.{name}" in association, name
     provider = inspect.getsource(DULServiceProvider)
     for name in (

@@ -13,7 +13,7 @@ from tests.places import REPOSITORY
 
 from .receiving import CONTEXTS, PEERS, Running, make_data_set, receiving
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("way", "line")
 
 
 @pytest.fixture
