@@ -13,7 +13,8 @@ from .whole import PARTS, Report, describe, run
 
 _HEAD = """# Performance
 
-Written by `make {target}` on {date}; nothing else ran on the machine. Each table is of one run, in which everybody had a turn in every round:
+Written by `make {target}` on {date}; nothing else ran on the machine. Each table is of one run, in which everybody had a turn in every
+round:
 medians (least to most), ratios are medians of the rounds' ratios. Where a target is missed, the reason stands below, in
 [what is missed, and why](performance-notes.md).
 

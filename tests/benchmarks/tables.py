@@ -6,7 +6,6 @@ from typing import Protocol
 from .figures import Figures
 from .intake import NODE, Intake
 from .latency import Latency
-from .writing import HIGHDICOM, Writing
 
 
 class Held(Protocol):
@@ -41,16 +40,6 @@ def intake_table(found: Intake, counts: Sequence[int]) -> str:
             here, ours = (name, count), (NODE, count)
             ratios = [f"{figures.ratio(ours, here):.2f}" for figures in (found.rate, found.cpu)]
             lines.append(f"| {name} | {count} | {found.rate.spread(here)} | {found.cpu.spread(here)} | {ratios[0]} | {ratios[1]} |")
-    return "\n".join(lines)
-
-
-def writing_table(found: Writing) -> str:
-    lines = ["| object | segments or groups | by | seconds | MB | by highdicom's time |", "|---|---|---|---|---|---|"]
-    for kind, count, name in found.size_bytes:
-        what = (kind, count, name)
-        ratio = found.seconds.ratio(what, (kind, count, HIGHDICOM))
-        size = found.size_bytes[what] / 1e6
-        lines.append(f"| {kind} | {count} | {name} | {found.seconds.spread(what)} | {size:.2f} | {ratio:.2f} |")
     return "\n".join(lines)
 
 
