@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SegmentationStorage
 
 from dicom_node.spool import Spool
 from dicom_node.values import AETitle, CompletenessRule, StoredSeries, codec
 from tests.infer.examples import BRIGHT, bright_package
 from tests.make.series import make_series, write_dataset
-from tests.peers.archive import Archive, Destination, Stored
+from tests.peers.archive import Archive, Stored
 from tests.peers.modality import Modality, encode
 from tests.peers.node import MODALITY_TITLE, NODE_TITLE, NodeProcess, write_node
 from tests.peers.part10 import Encoded
@@ -58,10 +59,12 @@ def measure(folder: Path, *, rounds: int, slices: int = 300, pixels: int = 512) 
     latency = Latency()
     images = folder / "modality"
     images.mkdir()
-    with Archive(folder / "pacs", ae_title="PACS", commits=False) as pacs:
+    # Whatever else they could do, they would look at in every association, for longer than the node takes for its part.
+    kinds = {"transfer_syntaxes": (ExplicitVRLittleEndian,), "commits": False}
+    with Archive(folder / "pacs", ae_title="PACS", classes=(SegmentationStorage, Comprehensive3DSRStorage), **kinds) as pacs:
         peers = {"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": pacs.port, "may": ["receive"]}}
         studies = [_make_study(folder, images, number, slices, pixels) for number in range(rounds + 1)]
-        with Archive(images, ae_title=MODALITY_TITLE, peers=[Destination(NODE_TITLE, "127.0.0.1", 1)]) as modality:
+        with Archive(images, ae_title=MODALITY_TITLE, classes=(), **kinds) as modality:
             counted = {"modality": {"ae_title": MODALITY_TITLE, "host": "127.0.0.1", "port": modality.port, "may": ["send", "count"]}}
             node = write_node(
                 folder / "node",
