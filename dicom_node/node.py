@@ -166,7 +166,7 @@ class Node:
             raise
 
     def read_ahead(self, instances: tuple[InstanceRef, ...]) -> None:
-        """Read the headers of images whose series is not complete, here and where models run, so that they are at hand when it is.
+        """Read images whose series is not complete, here their headers, where models run their pixels too, so that they are at hand then.
 
         What cannot be read now is nobody's loss: it is read when it is wanted.
         """

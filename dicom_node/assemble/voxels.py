@@ -1,18 +1,17 @@
 """What are the voxel values of a volume? Pixels are decoded here and nowhere else, frame by frame, into one array."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from dicom_node.errors import SpoolFailed
 from dicom_node.values import Form, FrameHeaders, Geometry, InstanceHeaders, Reason, SeriesHeaders, Volume
 from dicom_node.values.reasons import IllegalValue, PixelsTooLarge, TransferSyntaxNotSupported
 
-from .codecs import Integers, Stored, decode_frame
-from .pixels import find_frames
+from .codecs import Integers, Stored
+from .frames import read_frames
 from .planes import instance_number
 from .syntaxes import READABLE, syntax_name
 
@@ -22,19 +21,21 @@ PIXEL_LIMIT_BYTES = 2 << 30
 # Where a CT says *no tissue* stands air: what most scanners write outside their field of view (HU).
 _AIR_HU = -1024
 
+# Of one instance, the wanted ones in their order; a reason is the last.
+ReadFrames = Callable[[Path, InstanceHeaders, Sequence[FrameHeaders]], Iterator[tuple[FrameHeaders, Stored | Reason]]]
 Voxels = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 _INT16 = np.iinfo(np.int16)
 
 
-def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry) -> Volume | Reason:
+def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry, read: ReadFrames = read_frames) -> Volume | Reason:
     """The voxels of one volume, in modality units; or NoPixels, PixelsTruncated, PixelsTooLarge, CannotDecode,
     TransferSyntaxNotSupported, PixelSignMismatch, IllegalValue.
 
-    `root` is the folder that `InstanceRef.file` is relative to. Each frame is rescaled by its own slope and intercept
-    (PS3.3 C.11.1). Voxels are int16 where every slope and intercept is a whole number and every value fits, else float32.
-    Pixels of Pixel Padding Value become air in CT (-1024 HU), elsewhere the smallest value of the rest, so that no filter mixes
-    them into tissue; `is_padding` says where they were. MONOCHROME1 is turned over for projection images alone, so that more
-    attenuation is a larger value in all of them; in a volume the values have a meaning that a display rule does not change.
+    `root` is the folder that `InstanceRef.file` is relative to; `read` gives the stored values of an instance's frames. Each frame is
+    rescaled by its own slope and intercept (PS3.3 C.11.1). Voxels are int16 where every slope and intercept is a whole number and every
+    value fits, else float32. Pixels of Pixel Padding Value become air in CT (-1024 HU), elsewhere the smallest value of the rest, so that
+    no filter mixes them into tissue; `is_padding` says where they were. MONOCHROME1 is turned over for projection images alone, so that
+    more attenuation is a larger value in all of them; in a volume the values have a meaning that a display rule does not change.
     """
     wanted = {(frame.sop_instance_uid, frame.frame_number): index for index, frame in enumerate(geometry.frames)}
     sources = [one for one in headers.instances if any((one.instance.sop_instance_uid, f.frame_number) in wanted for f in one.frames)]
@@ -46,7 +47,7 @@ def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry) -> Volum
     voxels: Voxels = np.empty(geometry.shape, np.int16) if is_whole else np.empty(geometry.shape, np.float32)
     padded = defaultdict[int, npt.NDArray[np.bool_]]()
     for one, frames in used:
-        for frame, stored in _read_frames(root, one, frames):
+        for frame, stored in read(root, one, frames):
             if isinstance(stored, Reason):
                 return stored
             index = wanted[(one.instance.sop_instance_uid, frame.frame_number)]
@@ -76,18 +77,6 @@ def _find_refusal(sources: list[InstanceHeaders], geometry: Geometry) -> Reason 
     if wanted_bytes > PIXEL_LIMIT_BYTES:
         return PixelsTooLarge(wanted_bytes=wanted_bytes, limit_bytes=PIXEL_LIMIT_BYTES)
     return None
-
-
-def _read_frames(root: Path, headers: InstanceHeaders, frames: list[FrameHeaders]) -> Iterator[tuple[FrameHeaders, Stored | Reason]]:
-    """The stored values of the wanted frames of one instance, one at a time; a reason is the last."""
-    try:
-        with (root / headers.instance.file).open("rb") as file:
-            found = find_frames(file, headers)
-            for frame in frames:
-                stored = found if isinstance(found, Reason) else decode_frame(found.read(frame.frame_number), headers)
-                yield frame, stored
-    except OSError as cause:
-        raise SpoolFailed(errno=cause.errno or 0) from cause
 
 
 def _turn_over(stored: Integers, headers: InstanceHeaders, form: Form) -> Integers:

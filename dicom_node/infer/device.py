@@ -66,7 +66,7 @@ class Device:
         return reason
 
     def read_ahead(self, request: AheadRequest, *, time_limit_s: float, memory_limit_mb: int) -> bool:
-        """Have headers read that the next task will want, where the child has nothing to do now; whether that was done.
+        """Have headers and pixels read that the next task will want, where the child has nothing to do now; whether that was done.
 
         A child that fails at it is gone, and the next task gets a new one, in which they are read when they are wanted.
         """

@@ -38,7 +38,7 @@ class ExampleRequest:
 
 @dataclass(frozen=True, slots=True)
 class AheadRequest:
-    """Read the headers of images that are on their way to a model, in the folder `spool`. The answer is None."""
+    """Read the headers and pixels of images that are on their way to a model, in the folder `spool`. The answer is None."""
 
     spool: str
     instances: tuple[InstanceRef, ...]

@@ -35,6 +35,7 @@ _LOOKS, _PER_DESTINATION, _SENDINGS = 8, 2, 12
 _LOOK_POLL_S, _POLL_S = 0.1, 0.5
 # A job that is open each time the worker dies is taken up again this often, then it is listed as failed and blocks nobody.
 _STARTS, _STUDY_STARTS = 20, 6
+_THREAD = "queue-worker-{}"  # the name that the library gives to the thread of a queue
 _BEHIND_DIGITS = "~"  # in the order of keys
 # In so many looks in succession a job has to be under way in the table and not in the process before it counts as dropped.
 _MISSED_LOOKS = 3
@@ -390,17 +391,17 @@ def _register(handlers: Handlers, kept: Kept, wake: "Wake") -> None:
     @DBOS.workflow(name=_LOOK, max_recovery_attempts=_STARTS)
     def look(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _LOOK, **_RETRIES}, handlers.look, Look(**argument))
-        wake()
+        wake(_WORK)
 
     @DBOS.workflow(name=_WORK, max_recovery_attempts=_STUDY_STARTS)
     def work(argument: dict[str, Any]) -> None:
         handlers.study(StudyJob(**argument), cast("Step", _KeptStep(kept)))
-        wake()
+        wake(_SEND)
 
     @DBOS.workflow(name=_DELIVER, max_recovery_attempts=_STARTS)
     def deliver(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _DELIVER, **_RETRIES}, handlers.deliver, DeliveryJob(**argument))
-        wake()
+        wake(_ASK)
 
     @DBOS.workflow(name=_PROVE, max_recovery_attempts=_STARTS)
     def prove(argument: dict[str, Any]) -> None:
@@ -408,7 +409,7 @@ def _register(handlers: Handlers, kept: Kept, wake: "Wake") -> None:
 
 
 class Wake:
-    """Makes the engine's queues look for jobs now and not only when their interval is over.
+    """Makes a queue of the engine look for jobs now and not only when its interval is over.
 
     The library's threads wait on events that say when they are to end. These get a wait that returns when it is called, too.
     """
@@ -419,34 +420,35 @@ class Wake:
     def watch(self, events: Iterable[threading.Event]) -> None:
         """Take charge of the events that an engine has started its threads with."""
         for event in events:
-            vars(event).update(calls=0, heard={})
+            vars(event).update(calls={}, heard={})
             event.__class__ = _WakingEvent  # they are waited on already, so that no other objects can take their place
             self._events.append(cast("_WakingEvent", event))
 
-    def __call__(self) -> None:
+    def __call__(self, queue: str) -> None:
         for event in self._events:
-            event.call()
+            event.call(_THREAD.format(queue))
 
 
 class _WakingEvent(threading.Event):
-    """An event whose waits end early, with False, when they are called. A call that comes between two waits ends the second one."""
+    """An event on which a thread's waits end early, with False, when it is called by its name. A call that comes between two waits ends
+    the second one."""
 
     _cond: threading.Condition  # of the library's class
     _flag: bool
-    calls: int
-    heard: dict[int, int]  # how many calls each thread has seen
+    calls: dict[str, int]
+    heard: dict[str, int]  # how many of its calls a thread has seen
 
-    def call(self) -> None:
+    def call(self, name: str) -> None:
         with self._cond:
-            self.calls += 1
+            self.calls[name] = self.calls.get(name, 0) + 1
             self._cond.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
-        me = threading.get_ident()
+        me = threading.current_thread().name
         with self._cond:
             before = self.heard.get(me, 0)
-            self._cond.wait_for(lambda: self._flag or self.calls != before, timeout)
-            self.heard[me] = self.calls
+            self._cond.wait_for(lambda: self._flag or self.calls.get(me, 0) != before, timeout)
+            self.heard[me] = self.calls.get(me, 0)
             return self._flag
 
 

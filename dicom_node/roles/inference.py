@@ -6,11 +6,13 @@ Run by `infer.Device` as `python -m dicom_node.roles.inference THREADS DESCRIPTO
 import os
 import signal
 import sys
+from pathlib import Path
 
 from dicom_node import assemble, infer, spool
 from dicom_node.clock import SystemClock
 from dicom_node.log import RoleName, log_broken, start_logging
 from dicom_node.package import load_package
+from dicom_node.values import InstanceRef
 
 from .lifeline import die_with_parent
 
@@ -26,11 +28,16 @@ def main(threads: int, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
     _silence_libraries()
     start_logging("warning")
-    ahead = spool.HeadersAhead()
+    headers, frames = spool.HeadersAhead(), assemble.FramesAhead()
+
+    def read_ahead(root: Path, instances: tuple[InstanceRef, ...]) -> None:
+        for one in headers.read_ahead(root, instances):
+            frames.read_ahead(root, one)
+
     readers = infer.Readers(
-        read_headers=ahead.read_headers,
-        read_ahead=ahead.read_ahead,
-        read_volume=assemble.read_volume,
+        read_headers=headers.read_headers,
+        read_ahead=read_ahead,
+        read_volume=lambda root, series, geometry: assemble.read_volume(root, series, geometry, frames.read_frames),
         load_package=load_package,
         monotonic=SystemClock().monotonic,
     )

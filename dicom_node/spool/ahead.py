@@ -24,8 +24,9 @@ class HeadersAhead:
         self._found: dict[str, InstanceHeaders | Reason] = {}  # by file, the oldest first
         self._lock = threading.Lock()
 
-    def read_ahead(self, root: Path, instances: Sequence[InstanceRef]) -> None:
-        """Read what is not known yet. What cannot be read now is left to whoever wants it."""
+    def read_ahead(self, root: Path, instances: Sequence[InstanceRef]) -> tuple[InstanceHeaders, ...]:
+        """Read what is not known yet; gives the new ones. What cannot be read now is left to whoever wants it."""
+        new = []
         for instance in instances:
             with self._lock:
                 is_known = instance.file in self._found
@@ -35,12 +36,15 @@ class HeadersAhead:
                 found = read_instance(root, instance)
             except SpoolFailed:
                 continue
-            if isinstance(found, InstanceHeaders) and len(found.data_set) > _LONGEST_BYTES:
-                continue
+            if isinstance(found, InstanceHeaders):
+                if len(found.data_set) > _LONGEST_BYTES:
+                    continue
+                new.append(found)
             with self._lock:
                 self._found[instance.file] = found
                 while len(self._found) > _HEADERS:
                     del self._found[next(iter(self._found))]
+        return tuple(new)
 
     def read_headers(
         self, root: Path, instances: Sequence[InstanceRef], *, series_instance_uid: str, study_instance_uid: str, rule: CompletenessRule

@@ -1,8 +1,11 @@
 """The engine's queues look for jobs when they are called, and not only when their interval is over."""
 
+import inspect
 import threading
 
-from dicom_node.journal.engine import Wake
+from dbos import _queue
+
+from dicom_node.journal.engine import _THREAD, Wake
 from tests.peers.waiting import wait_until
 
 _LONG_S = 60.0
@@ -18,13 +21,13 @@ def test_waits_end_early_when_they_are_called_and_say_that_nobody_stops() -> Non
             entered.release()
             answers.append(event.wait(_LONG_S))
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads = [threading.Thread(target=work, name=f"queue-worker-{name}") for name in ("look", "work")]
     for thread in threads:
         thread.start()
         entered.acquire()
     for called in range(1, 4):
-        wake()
-        wait_until(lambda: len(answers) == 2 * called, limit_s=10, what="a wait did not end")  # noqa: B023
+        wake("work")  # and nobody else
+        wait_until(lambda: len(answers) == called, limit_s=10, what="a wait did not end")  # noqa: B023
     assert not any(answers)
     event.set()
     for thread in threads:
@@ -33,17 +36,25 @@ def test_waits_end_early_when_they_are_called_and_say_that_nobody_stops() -> Non
     assert answers[-2:] == [True, True]
 
 
+def test_the_library_calls_its_threads_as_we_do() -> None:
+    """The name is nowhere promised."""
+    assert f'name=f"{_THREAD.format("{queue_name}")}"' in inspect.getsource(_queue.queue_thread)
+
+
 def test_a_call_between_two_waits_ends_the_second_one() -> None:
     event, wake = threading.Event(), Wake()
     wake.watch([event])
-    assert event.wait(0.001) is False
-    wake()
-    done = threading.Event()
-    timer = threading.Timer(10, done.set)
-    timer.start()
-    assert event.wait(_LONG_S) is False
-    timer.cancel()
-    assert not done.is_set()
+    answers = list[bool]()
+
+    def work() -> None:
+        answers.append(event.wait(0.001))
+        wake("look")
+        answers.append(event.wait(_LONG_S))
+
+    thread = threading.Thread(target=work, name="queue-worker-look")
+    thread.start()
+    thread.join(10)
+    assert answers == [False, False]
 
 
 def test_a_wait_that_began_before_goes_on() -> None:
