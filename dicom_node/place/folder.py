@@ -21,7 +21,8 @@ _FOREIGN_PART_S = 3600.0
 
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}  # a network file system without a lock service
 
-_durable: set[Path] = set()  # folders whose names this process has made durable; a spool has 256
+_durable: set[Path] = set()  # folders whose names this process has made durable
+_SHARDS = frozenset(f"{number:02x}" for number in range(256))  # the folders in which files lie, by the first digits of their names
 _numbers = itertools.count(1)  # with machine and process id: a name of its own for every file that is being written
 
 
@@ -35,7 +36,10 @@ class Folder:
 
     def begin(self, name: str) -> tuple[Path, BinaryIO]:
         """A new part that becomes the file `name` or nothing."""
-        return create_part((self._root / name).parent, Path(name).name)
+        target = self._root / name
+        if target.parent not in _durable and target.parent.name in _SHARDS:
+            _make_shards(self._root)
+        return create_part(target.parent, target.name)
 
     def keep(self, part: Path, file: BinaryIO, name: str, size: int) -> bool:
         """Make a part of so many bytes durable under a name; whether it was there in that size, and stays as it is."""
@@ -196,6 +200,16 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     flush_folder(folder.parent)
     _durable.add(folder)
+
+
+def _make_shards(root: Path) -> None:
+    """Make all folders of files at once: each by itself would cost the first image that lies in it a flush of its own."""
+    make_folder(root)
+    shards = [root / name for name in sorted(_SHARDS)]
+    for shard in shards:
+        shard.mkdir(exist_ok=True)
+    flush_folder(root)
+    _durable.update(shards)
 
 
 def remove_leftovers(root: Path) -> int:
