@@ -9,7 +9,7 @@ from .lungs import find_lungs
 from .regions import Candidate, Region
 from .request import ExampleRequest, Request
 from .run import RunIdentity, run_stages
-from .sessions import Sessions, count_threads
+from .sessions import Sessions, check_provider, count_threads
 
 __all__ = [
     "Candidate",
@@ -20,6 +20,7 @@ __all__ = [
     "Request",
     "RunIdentity",
     "Sessions",
+    "check_provider",
     "count_threads",
     "find_blobs",
     "find_lungs",
