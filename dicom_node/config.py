@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from dicom_node import tls
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
-from dicom_node.values import AETitle, Proof
+from dicom_node.values import AETitle, Proof, Provider
 
 
 class Section(BaseModel):
@@ -143,6 +143,7 @@ class InferSection(Section):
     """The inference process."""
 
     threads: Annotated[int, Field(ge=0, le=256)] = 0  # 0: as many as the process may use
+    provider: Provider = Provider.CPU
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     workers: Annotated[int, Field(ge=1, le=64)] = 1  # each with an inference process of its own
 

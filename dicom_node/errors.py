@@ -33,7 +33,8 @@ NodeError
 │   ├── ChildTooSlow
 │   ├── ChildRaised         it caught an exception and goes on
 │   ├── AnalysisFailed      it did not come to an end with a study
-│   └── ModelUnusable       a network that cannot be loaded, or not as it should run
+│   ├── ModelUnusable       a network that cannot be loaded, or not as it should run
+│   └── ProviderUnavailable what is to run the networks is not there, or leaves a part of one to another
 ├── ObjectMissing           the file of an object that is to be sent is gone
 ├── SchemaTooOld            the database is of an older version of the node
 ├── PackageWithdrawn        a job was begun with a package that is no longer in service
@@ -49,7 +50,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from dicom_node.values import PackageName, PeerName
+from dicom_node.values import PackageName, PeerName, Provider
 
 
 class Again(StrEnum):
@@ -349,10 +350,18 @@ class AnalysisFailed(InferenceError):
 
 @dataclass
 class ModelUnusable(InferenceError):
-    """ONNX Runtime cannot load a network of a package, gives it another provider than asked for, or its input does not fit."""
+    """ONNX Runtime cannot load a network of a package, or its input or output does not fit."""
 
     again = Again.NEVER
     model: str
+
+
+@dataclass
+class ProviderUnavailable(InferenceError):
+    """ONNX Runtime, as it is installed here, does not have the provider, cannot start it, or would run part of a network elsewhere."""
+
+    again = Again.NEVER
+    provider: Provider
 
 
 @dataclass

@@ -9,7 +9,7 @@ from .lungs import find_lungs
 from .regions import Candidate, Region
 from .request import AheadRequest, ExampleRequest, Request
 from .run import RunIdentity, run_stages
-from .sessions import Sessions, count_threads
+from .sessions import Sessions, check_provider, count_threads
 
 __all__ = [
     "AheadRequest",
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "RunIdentity",
     "Sessions",
+    "check_provider",
     "count_threads",
     "find_blobs",
     "find_lungs",

@@ -10,7 +10,7 @@ from dicom_node.values.reasons import NotANumber
 
 from .inputs import Bools, Box, Floats, Grid, Ids, Labels, clip_voxels, grid_of, prepare, resample, scale, target_grid
 from .regions import Candidate, merge_near
-from .windows import Network, is_finite, slide
+from .windows import Network, is_finite, slide, with_channels
 
 # Radius of the ball that answers a Laplacian of Gaussian most strongly, in units of its sigma (three dimensions).
 _RADIUS_OF_SIGMA = 3**0.5
@@ -43,7 +43,7 @@ def find_peaks(volume: Volume, inside: Labels | None, stage: HeatMapDetect, netw
     """
     values, grid = prepare(volume, stage.input, stage.intensity)
     heat = np.empty(grid.shape, dtype=np.float32)
-    for first, output in slide(values, stage.window, network):
+    for first, output in slide(values, stage.window, with_channels(network, stage.window, stage.model)):
         if not is_finite(output):
             return NotANumber(stage.name)
         heat[first : first + output.shape[1]] = output[stage.channel]

@@ -11,7 +11,7 @@ from dicom_node.values import Reason, Volume
 from dicom_node.values.reasons import NotANumber, OutsideLimits
 
 from .inputs import Floats, Labels, grid_of, labels_on_source, prepare
-from .windows import Network, is_finite, slide
+from .windows import Network, is_finite, slide, with_channels
 
 
 def find_labels(volume: Volume, stage: NetworkSegment, network: Network) -> Labels | Reason:
@@ -21,8 +21,9 @@ def find_labels(volume: Volume, stage: NetworkSegment, network: Network) -> Labe
     """
     values, grid = prepare(volume, stage.input, stage.intensity)
     labels = np.zeros(grid.shape, dtype=np.uint8)
+    window = _window(stage, grid.shape)
     run = _slice_wise(network) if stage.slice_wise else network
-    for first, output in slide(values, _window(stage, grid.shape), run):
+    for first, output in slide(values, window, with_channels(run, window, stage.model)):
         if not is_finite(output):
             return NotANumber(stage.name)
         labels[first : first + output.shape[1]] = _choose(output, stage)

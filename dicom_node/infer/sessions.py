@@ -8,17 +8,32 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
-from dicom_node.errors import ModelUnusable
+from dicom_node.errors import InferenceError, ModelUnusable, ProviderUnavailable
 from dicom_node.package import Package
+from dicom_node.values import Provider
 
 from .inputs import Floats
 from .windows import Network
 
+_CANNOT_START = (failures.EPFail, failures.NotFound, failures.RuntimeException, RuntimeError, ValueError)
 _CANNOT_LOAD = (
     failures.Fail, failures.InvalidArgument, failures.InvalidGraph, failures.InvalidProtobuf, failures.NoSuchFile,
-    failures.NotImplemented, failures.RuntimeException, ValueError,
+    failures.NotImplemented, *_CANNOT_START,
 )  # fmt: skip
-_PROVIDERS = ["CPUExecutionProvider"]
+_PROVIDERS = {
+    Provider.CPU: "CPUExecutionProvider",
+    Provider.OPENVINO: "OpenVINOExecutionProvider",
+    Provider.CUDA: "CUDAExecutionProvider",
+    Provider.TENSORRT: "TensorrtExecutionProvider",
+}
+# Models were validated in single precision: where a provider would round further by itself, it is told not to.
+_OPTIONS: dict[Provider, dict[str, str]] = {
+    Provider.CPU: {},
+    Provider.OPENVINO: {"device_type": "CPU", "precision": "FP32"},
+    Provider.CUDA: {"use_tf32": "0"},
+    Provider.TENSORRT: {},
+}
+_LEFT_TO_CPU = "fallback to CPU EP has been explicitly disabled"  # ONNX Runtime's words where the provider does not take every node
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -34,21 +49,28 @@ def count_threads(asked: int = 0, quota_file: Path = _CPU_QUOTA) -> int:
         return cores
 
 
+def check_provider(provider: Provider) -> None:
+    """Raises ProviderUnavailable where ONNX Runtime was built without it. That its driver is there shows only with a network."""
+    if _PROVIDERS[provider] not in ort.get_available_providers():
+        raise ProviderUnavailable(provider)
+
+
 class Sessions:
     """The networks of all packages that this process has run."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: int, provider: Provider = Provider.CPU) -> None:
+        self._threads, self._provider = threads, provider
         self._networks: dict[tuple[str, str], Network] = {}
 
     def network(self, package: Package, model: str) -> Network:
-        """The network of a model file of the package; raises ModelUnusable where it cannot be loaded as it should be."""
+        """The network of a model file of the package; raises ModelUnusable or ProviderUnavailable where it cannot be run as it should."""
         key = (package.ref.digest, model)
         if key not in self._networks:
             self._networks[key] = self._load(package.folder / model)
         return self._networks[key]
 
     def _load(self, file: Path) -> Network:
+        check_provider(self._provider)
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads  # given, so that ONNX Runtime binds no thread to a core
         options.inter_op_num_threads = 1
@@ -56,14 +78,25 @@ class Sessions:
         options.use_deterministic_compute = True
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes share the cores
         options.log_severity_level = 4
+        if self._provider is not Provider.CPU:  # else ONNX Runtime gives the CPU what the provider does not take, or everything
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        name = _PROVIDERS[self._provider]
         try:
-            session = ort.InferenceSession(str(file), options, providers=_PROVIDERS)
+            session = ort.InferenceSession(str(file), options, providers=[(name, _OPTIONS[self._provider])], enable_fallback=0)
         except _CANNOT_LOAD as cause:
-            raise ModelUnusable(model=file.name) from cause
-        session.disable_fallback()
-        if session.get_providers() != _PROVIDERS or len(session.get_inputs()) != 1:
+            raise self._refusal(cause, file) from cause
+        if session.get_providers()[0] != name:
+            raise ProviderUnavailable(self._provider)
+        if len(session.get_inputs()) != 1:
             raise ModelUnusable(model=file.name)
         return _network(session, file.name)
+
+    def _refusal(self, cause: Exception, file: Path) -> InferenceError:
+        """Whose fault it is that there is no session: the provider's, where it cannot start or leaves nodes over, or the model's."""
+        is_of_provider = isinstance(cause, _CANNOT_START) or _LEFT_TO_CPU in str(cause)
+        if self._provider is not Provider.CPU and is_of_provider:
+            return ProviderUnavailable(self._provider)
+        return ModelUnusable(model=file.name)
 
 
 def _network(session: ort.InferenceSession, model: str) -> Network:
@@ -78,6 +111,7 @@ def _network(session: ort.InferenceSession, model: str) -> Network:
             outputs = [session.run([output], {wanted.name: np.ascontiguousarray(part)})[0] for part in parts]
         except failures.InvalidArgument as cause:  # the package's sizes are not the network's
             raise ModelUnusable(model=model) from cause
-        return np.concatenate(outputs).astype(np.float32, copy=False)
+        joined = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return joined.astype(np.float32, copy=False)
 
     return run

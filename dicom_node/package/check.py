@@ -10,7 +10,7 @@ from dicom_node.values import PackageRef, derive_uid
 
 from .example import Example, load_example
 from .manifest import Manifest
-from .stages import ORIENTATIONS, NetworkClassify, Stage, spans_the_patient
+from .stages import ORIENTATIONS, HeatMapDetect, NetworkClassify, Stage, spans_the_patient
 
 # The parts of a package that its behaviour depends on; a corrected card is not another model.
 _BEHAVIOUR_SUFFIXES = {".toml", ".onnx"}
@@ -87,11 +87,16 @@ def find_problems(file: Path, manifest: Manifest) -> list[Problem]:
 
 
 def _shape_problems(file: Path, key: str, stage: Stage) -> list[Problem]:
-    """Grids that cannot be: axes that do not span the patient, quarter turns of a patch that is not square."""
+    """Grids that cannot be: axes that do not span the patient, quarter turns of a patch that is not square, channels that are none."""
     problems: list[Problem] = []
     grid = getattr(stage, "input", None)
     if grid is not None and not spans_the_patient(grid.orientation):
         problems.append(Problem(file, f"{key}.input.orientation", grid.orientation, ORIENTATIONS))
+    if isinstance(stage, HeatMapDetect) and stage.window is not None and stage.window.skip is not None:
+        outside = stage.window.skip.outside
+        if len(outside) <= stage.channel:
+            allowed = f"a value for each channel of the network, so for channel {stage.channel} too"
+            problems.append(Problem(file, f"{key}.window.skip.outside", str(list(outside)), allowed))
     if isinstance(stage, NetworkClassify) and stage.rotations > 1:
         is_square = stage.size[0] == stage.size[1] and stage.spacing_mm[0] == stage.spacing_mm[1]
         if not is_square:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
+Extent = Annotated[int, Field(ge=1)]  # in voxels
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 # Axis codes of the patient for (slice, row, column), such as "SPL".
 Orientation = Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
@@ -52,13 +54,30 @@ class Input(Part):
     size: tuple[int, int, int] | None = None
 
 
-class Window(Part):
-    """A sliding window over the resampled volume; `overlap` is the fraction shared with the neighbour, per axis."""
+class Skip(Part):
+    """Which windows are not run: those in which every value, as the network would see it (after `intensity`), is below `below`.
 
-    size: tuple[int, int, int]
+    Such a window counts as one in which the network answered `outside`, one value for each of its channels before `activation`,
+    everywhere; it is averaged with its neighbours as any other.
+    """
+
+    below: Finite
+    outside: Annotated[tuple[Finite, ...], Field(min_length=1)]
+
+
+class Window(Part):
+    """A sliding window over the resampled volume; `overlap` is the fraction shared with the neighbour, per axis.
+
+    `places` even: spread evenly, as nnU-Net does, so that no two share more than others; step: a step apart, the last one moved back
+    to the end, as MONAI does. Where the step fits the volume they are the same, and as many are run either way.
+    """
+
+    size: tuple[Extent, Extent, Extent]
     overlap: Annotated[float, Field(ge=0, lt=0.95)] = 0.25
     weights: Literal["gaussian", "constant"] = "gaussian"
+    places: Literal["even", "step"] = "even"
     batch: Annotated[int, Field(ge=1, le=64)] = 1
+    skip: Skip | None = None
 
 
 class Limits(Part):

@@ -7,7 +7,7 @@ from pathlib import Path
 from dicom_node import deliver, infer, journal, spool, tls
 from dicom_node.clock import Clock
 from dicom_node.config import Config, load_config
-from dicom_node.errors import InferenceError, PeerError, Problem, SettingsError, SpoolError
+from dicom_node.errors import InferenceError, PeerError, Problem, ProviderUnavailable, SettingsError, SpoolError
 from dicom_node.node import load_packages
 from dicom_node.package import Package
 from dicom_node.texts import Language, Reader, render_error, render_reason
@@ -23,9 +23,10 @@ def find_problems(file: Path, clock: Clock, *, ask_peers: bool) -> tuple[str, ..
         config = load_config(file)
     except SettingsError as error:
         return tuple(_line(problem) for problem in error.problems)
-    lines: list[str] = []
+    lines = _provider_problems(config)
     try:
-        lines += _example_problems(config, load_packages(config), clock)
+        packages = load_packages(config)
+        lines += [] if lines else _example_problems(config, packages, clock)  # without its provider no package passes
     except SettingsError as error:
         lines += (_line(problem) for problem in error.problems)
     lines += _machine_problems(config)
@@ -40,11 +41,22 @@ def _line(problem: Problem) -> str:
     return f"{problem.file}: {problem.key}{value}: allowed: {problem.allowed}"
 
 
+def _provider_problems(config: Config) -> list[str]:
+    """What is to run the models is not part of ONNX Runtime as it is installed here."""
+    provider = config.node.infer.provider
+    try:
+        infer.check_provider(provider)
+    except ProviderUnavailable as error:
+        text = render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))
+        return [f"{config.file}: infer.provider = '{provider}': {text}"]
+    return []
+
+
 def _example_problems(config: Config, packages: Sequence[Package], clock: Clock) -> list[str]:
     """A line for each package that does not pass its example, run in an inference process as the worker has one."""
     lines = []
     reader, language = Reader.ADMINISTRATOR, Language(config.node.language)
-    with infer.Device(inference.command(config.node.infer.threads), clock) as device:
+    with infer.Device(inference.command(config.node.infer), clock) as device:
         for package in packages:
             match try_example(package, device, config.node.infer.tries):
                 case Reason() as reason:

@@ -1,6 +1,6 @@
 """The inference process: the one place where models, native libraries and untrusted compressed pixels meet.
 
-Run by `infer.Device` as `python -m dicom_node.roles.inference THREADS DESCRIPTOR`; not a command for people.
+Run by `infer.Device` as `python -m dicom_node.roles.inference THREADS PROVIDER DESCRIPTOR`; not a command for people.
 """
 
 import os
@@ -10,19 +10,21 @@ from pathlib import Path
 
 from dicom_node import assemble, infer, spool
 from dicom_node.clock import SystemClock
+from dicom_node.config import InferSection
 from dicom_node.log import RoleName, log_broken, start_logging
 from dicom_node.package import load_package
 from dicom_node.values import InstanceRef
+from dicom_node.values import Provider
 
 from .lifeline import die_with_parent
 
 
-def command(threads: int) -> tuple[str, ...]:
+def command(settings: InferSection) -> tuple[str, ...]:
     """How `infer.Device` starts this program; the descriptor comes behind it."""
-    return (sys.executable, "-m", "dicom_node.roles.inference", str(threads))
+    return (sys.executable, "-m", "dicom_node.roles.inference", str(settings.threads), settings.provider)
 
 
-def main(threads: int, replies: int) -> None:
+def main(threads: int, provider: Provider, replies: int) -> None:
     """Answer tasks from standard input on the descriptor `replies` until the parent ends."""
     die_with_parent(os.getppid())  # a parent that is gone already shows as the end of standard input
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
@@ -41,7 +43,7 @@ def main(threads: int, replies: int) -> None:
         load_package=load_package,
         monotonic=SystemClock().monotonic,
     )
-    sessions = infer.Sessions(infer.count_threads(threads))
+    sessions = infer.Sessions(infer.count_threads(threads), provider)
     with os.fdopen(replies, "wb") as answers:
         infer.serve(sys.stdin.buffer, answers, readers, sessions, lambda error: log_broken(RoleName.INFERENCE, error))
 
@@ -56,4 +58,4 @@ def _silence_libraries() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), Provider(sys.argv[2]), int(sys.argv[3]))

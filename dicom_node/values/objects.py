@@ -52,6 +52,15 @@ class Proof(StrEnum):
     MISSING = "missing"  # it was asked as often as configured and did not say: a person has to look
 
 
+class Provider(StrEnum):
+    """What runs the networks: an execution provider of ONNX Runtime."""
+
+    CPU = "cpu"
+    OPENVINO = "openvino"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
+
 class Priority(IntEnum):
     """Whose jobs go first: the lower number."""
 

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dicom_node.infer.inputs import grid_of
+from dicom_node.errors import ModelUnusable
+from dicom_node.infer.inputs import Floats, grid_of
 from dicom_node.infer.run import RunIdentity, run_stages
 from dicom_node.infer.sessions import Sessions
+from dicom_node.infer.windows import Network
 from dicom_node.package import Package
 from dicom_node.values import Analysed, Laterality, NotAnalysed, Reservation, Volume, codec, derive_uid
 from dicom_node.values.reasons import NotANumber, OutsideLimits
@@ -183,6 +185,41 @@ def test_a_network_that_gives_no_number_in_one_corner_gives_no_result(tmp_path: 
     result = run(package, volume)
     assert isinstance(result, NotAnalysed)
     assert result.reason == NotANumber("bright")
+
+
+def test_windows_that_are_not_run_change_nothing_where_the_network_would_say_the_same(tmp_path: Path) -> None:
+    """The network marks what is above 450; where nothing is above 100 it need not be asked."""
+    every = BRIGHT.replace("size = [16, 16, 16]", "size = [8, 8, 8]")
+    some = every.replace("batch = 2", "batch = 2, skip = { below = 100.0, outside = [0.0, -450.0] }")
+    assert some != every != BRIGHT
+    seen = []
+
+    class Counting(Sessions):
+        def network(self, package: Package, model: str) -> Network:
+            network = super().network(package, model)
+
+            def run(batch: Floats) -> Floats:
+                seen.append(len(batch))
+                return network(batch)
+
+            return run
+
+    results = []
+    for folder, written in (("every", every), ("some", some)):
+        package = bright_package(tmp_path / folder, 450.0, stages=written)
+        result = run_stages(package, bright_sphere(), IDENTITY, Counting(2), lambda: 0.0)
+        assert isinstance(result, Analysed)
+        results.append((codec.dump(result.findings[0].mask), sum(seen)))
+        seen.clear()
+    (mask_of_every, windows), (mask_of_some, windows_run) = results
+    assert mask_of_every == mask_of_some
+    assert 0 < windows_run < windows
+
+
+def test_outside_that_is_not_for_each_channel_makes_the_package_unusable(tmp_path: Path) -> None:
+    stages = BRIGHT.replace("batch = 2", "batch = 2, skip = { below = 100.0, outside = [-450.0] }")
+    with pytest.raises(ModelUnusable):
+        run(bright_package(tmp_path, 450.0, stages=stages), bright_sphere())
 
 
 def test_only_the_largest_component_is_kept_where_so_declared(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from dicom_node.errors import Again, ModelUnusable
-from dicom_node.infer.sessions import Sessions, count_threads
+from dicom_node.errors import Again, ModelUnusable, ProviderUnavailable
+from dicom_node.infer.sessions import Sessions, check_provider, count_threads
+from dicom_node.values import Provider
 
 from .examples import bright_package, write_threshold_segmenter
 
@@ -83,3 +85,41 @@ def test_an_input_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     network = Sessions(1).network(bright_package(tmp_path, 0.0), "bright.onnx")
     with pytest.raises(ModelUnusable):
         network(np.zeros((1, 2, 3), dtype=np.float32))
+
+
+def test_one_that_is_given_one_gives_it_without_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window's output is megabytes for each channel, and comes a hundred times for a volume."""
+    network = Sessions(1).network(bright_package(tmp_path, 0.5), "bright.onnx")
+    monkeypatch.setattr(np, "concatenate", None)
+    assert network(np.ones((1, 1, 2, 2, 2), np.float32)).shape == (1, 2, 2, 2, 2)
+
+
+# -- what runs them -----------------------------------------------------------------------------------------------------------
+
+ABSENT = [provider for provider in Provider if provider is not Provider.CPU]  # of the ONNX Runtime that the lock file names
+
+
+def test_the_processor_is_always_there() -> None:
+    check_provider(Provider.CPU)
+
+
+@pytest.mark.parametrize("provider", ABSENT)
+def test_a_provider_that_is_not_installed_is_refused(tmp_path: Path, provider: Provider) -> None:
+    with pytest.raises(ProviderUnavailable):
+        check_provider(provider)
+    with pytest.raises(ProviderUnavailable) as caught:
+        Sessions(1, provider).network(bright_package(tmp_path, 0.0), "bright.onnx")
+    assert (caught.value.provider, caught.value.again) == (provider, Again.NEVER)
+
+
+@pytest.mark.parametrize("provider", ABSENT)
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_cannot_be_started_is_refused_and_nothing_runs_elsewhere(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime for CUDA without a driver says that it has the provider, and loads the network on the CPU with a mere warning."""
+    names = [*ort.get_available_providers(), *ort.get_all_providers()]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: names)
+    with pytest.raises(ProviderUnavailable) as caught:
+        Sessions(1, provider).network(bright_package(tmp_path, 0.0), "bright.onnx")
+    assert caught.value.provider is provider

@@ -180,3 +180,35 @@ def test_problems_of_manifest_and_example_are_told_together(tmp_path: Path) -> N
 
 def test_the_digest_is_the_same_in_another_folder(tmp_path: Path) -> None:
     assert package.load_package(write_package(tmp_path / "a")).ref == package.load_package(write_package(tmp_path / "b")).ref
+
+
+HEAT_MAP = """
+[[stages]]
+kind = "detect"
+by = "heat-map"
+name = "spots"
+model = "net.onnx"
+channel = 1
+threshold = 0.5
+window = { size = [32, 32, 32], skip = { below = 0.1, outside = [-9.0, -9.0] } }
+
+[[outputs]]
+stage = "sizes"
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "key", "said"),
+    [
+        ("outside = [-9.0, -9.0]", "outside = [-9.0]", "stages.4.window.skip.outside", "channel 1"),
+        ("outside = [-9.0, -9.0]", "outside = []", "stages.4.window.skip.outside", "at least 1 item"),
+        ("outside = [-9.0, -9.0]", "outside = [-9.0, -inf]", "stages.4.window.skip.outside.1", "finite"),
+        (", outside = [-9.0, -9.0]", "", "stages.4.window.skip.outside", "required"),
+        ("size = [32, 32, 32]", "size = [32, 0, 32]", "stages.4.window.size.1", "greater than or equal to 1"),
+    ],
+)
+def test_windows_that_cannot_be_are_told(tmp_path: Path, right: str, wrong: str, key: str, said: str) -> None:
+    manifest = GOOD.replace('[[outputs]]\nstage = "sizes"\n', HEAT_MAP)
+    package.load_package(write_package(tmp_path / "right", manifest))
+    found = problems_of(write_package(tmp_path / "wrong", manifest.replace(right, wrong)))
+    assert said in found[key].allowed

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node import infer, journal, pipeline
 from dicom_node.clock import SystemClock
-from dicom_node.config import Config, NodeFile, Peer
+from dicom_node.config import Config, InferSection, NodeFile, Peer
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, is_for_now
 from dicom_node.journal.tables import answers, deliveries, results, series, studies
 from dicom_node.node import Node, load_packages
@@ -39,7 +39,7 @@ class GatedDevice(infer.Device):
     """The inference process, which begins an analysis when the test says so."""
 
     def __init__(self) -> None:
-        super().__init__(inference.command(1), SystemClock())
+        super().__init__(inference.command(InferSection(threads=1)), SystemClock())
         self.started, self.go, self.analyses = threading.Event(), threading.Event(), 0
 
     def run(self, request: infer.Request, **limits: Any) -> Result:
