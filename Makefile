@@ -3,7 +3,7 @@
 # Both set themselves up in .venv from the pinned and hashed lock files; nothing else on the machine is touched, except that
 # `make test`, where it runs as root on Debian, installs the peers that the tests talk to (tests/peers/install).
 
-.PHONY: demo test faults faults-short faults-selftest scale soak lint setup peers lock
+.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short lint setup peers lock
 .DEFAULT_GOAL := test
 .SILENT:
 MAKEFLAGS += --no-print-directory
@@ -32,6 +32,12 @@ scale: $(READY) peers
 # Twenty minutes at the full rate of this machine (docs/soak.md): is everything that the node holds flat? (DATABASE=postgresql)
 soak: $(READY) peers
 	$(PYTHON) -m tests.soak $(if $(DATABASE),--$(DATABASE))
+
+# The node beside DCMTK, Orthanc, highdicom, dcmqi and MONAI, in one run, alone on the machine: writes docs/performance.md. The short one
+# takes under ten minutes, leaves out torch and growth, and prints its tables.
+bench bench-short: $(READY) peers
+	$(if $(findstring short,$@),,tests/benchmarks/install)
+	$(PYTHON) -m tests.benchmarks $(if $(findstring short,$@),--short,--page docs/performance.md)
 
 # Can the matrix fail? Breaks durability on purpose in a copy, one way at a time.
 faults-selftest: $(READY) peers

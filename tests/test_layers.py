@@ -21,7 +21,7 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 INFER_PROCESS = {"__init__", "child", "device", "request", "sessions"}
 
 # The one place in the middle that reads a file: the pixels that it was handed the path of.
-READS_PIXELS = {"assemble/voxels.py"}
+READS_PIXELS = {"assemble/frames.py"}
 
 # The outermost handlers: they record what nobody expected, answer or close the job, and go on. One per process and per association;
 # in `receive` the association has five callbacks of pynetdicom's (a request, a fragment, an object, a report, a refusal), each of

@@ -1,6 +1,5 @@
 """Frames that were read and decoded while images still arrived: the volume is then filled from memory."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,20 +14,17 @@ _LONGEST_BYTES = 1 << 26  # of one instance
 
 
 class FramesAhead:
-    """Stored values by instance, each given out once. Several threads may use it at once."""
+    """Stored values by instance, each given out once. One thread uses it: the inference process does one thing at a time."""
 
     def __init__(self, limit_bytes: int = _LIMIT_BYTES) -> None:
         self._limit_bytes, self._size_bytes = limit_bytes, 0
         self._held: dict[str, tuple[Stored, ...]] = {}  # by file, the oldest first
-        self._lock = threading.Lock()
 
     def read_ahead(self, root: Path, headers: InstanceHeaders) -> None:
         """Decode all frames of an instance. One that cannot be decoded is left to whoever wants it, and so is a large one."""
         file = headers.instance.file
-        with self._lock:
-            is_known = file in self._held
         is_large = headers.rows * headers.columns * len(headers.frames) * 4 > _LONGEST_BYTES
-        if is_known or is_large or not 1 <= headers.bits_stored <= headers.bits_allocated:
+        if file in self._held or is_large or not 1 <= headers.bits_stored <= headers.bits_allocated:
             return
         try:
             found = tuple(stored for _, stored in read_frames(root, headers, headers.frames))
@@ -37,20 +33,18 @@ class FramesAhead:
         held = tuple(stored for stored in found if isinstance(stored, Stored))
         if len(held) < len(headers.frames):
             return
-        with self._lock:
-            self._held[file] = held
-            self._size_bytes += _size_of(held)
-            while self._size_bytes > self._limit_bytes:
-                self._size_bytes -= _size_of(self._held.pop(next(iter(self._held))))
+        self._held[file] = held
+        self._size_bytes += _size_of(held)
+        while self._size_bytes > self._limit_bytes:
+            self._size_bytes -= _size_of(self._held.pop(next(iter(self._held))))
 
     def read_frames(
         self, root: Path, headers: InstanceHeaders, frames: Sequence[FrameHeaders]
     ) -> Iterator[tuple[FrameHeaders, Stored | Reason]]:
         """As `read_frames` without a memory; what was read ahead is forgotten then. Raises SpoolFailed."""
-        with self._lock:
-            held = self._held.pop(headers.instance.file, None)
-            if held is not None:
-                self._size_bytes -= _size_of(held)
+        held = self._held.pop(headers.instance.file, None)
+        if held is not None:
+            self._size_bytes -= _size_of(held)
         if held is None or not (root / headers.instance.file).exists():
             return read_frames(root, headers, frames)
         return ((frame, held[frame.frame_number - 1]) for frame in frames)

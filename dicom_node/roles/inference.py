@@ -13,8 +13,7 @@ from dicom_node.clock import SystemClock
 from dicom_node.config import InferSection
 from dicom_node.log import RoleName, log_broken, start_logging
 from dicom_node.package import load_package
-from dicom_node.values import InstanceRef
-from dicom_node.values import Provider
+from dicom_node.values import InstanceRef, Provider
 
 from .lifeline import die_with_parent
 
