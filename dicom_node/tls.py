@@ -48,7 +48,7 @@ def make_acceptor_context(*, certificate: Path, key: Path, client_ca: Path | Non
     if client_ca is not None:
         context.load_verify_locations(cafile=client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
-    # Each association proves who it is anew; and a caller that never reads would have its connection reset by tickets it left unread.
+    # No sender takes a session up again, and tickets that one has left unread would have TCP reset the connection at its end.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
     return context

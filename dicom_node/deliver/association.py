@@ -99,21 +99,23 @@ def _error_of(peer: PeerName, failure: OSError | None) -> PeerError:
             return TLSFailed(peer, fault)
 
 
-def _make_context(line: Line) -> SSLContext | None:
-    """Anew for each association: certificates are renewed while the node runs."""
+def _make_tls(line: Line) -> tuple[SSLContext, str] | None:
+    """What pynetdicom calls TLS arguments: a context and the name that is expected. Anew for each association: certificates are renewed
+    while the node runs."""
     given = line.peer.tls
     if given is None:
         return None
     is_name_checked = given.server_name != "any"
+    name = (given.server_name if is_name_checked else None) or line.peer.host
     try:
-        return tls.make_requestor_context(ca=given.ca, certificate=given.certificate, key=given.key, is_name_checked=is_name_checked)
+        context = tls.make_requestor_context(ca=given.ca, certificate=given.certificate, key=given.key, is_name_checked=is_name_checked)
     except OSError as cause:
         raise TLSFilesUnusable(line.destination) from cause
+    return context, name.removesuffix(".")  # the dot that ends a whole name is DNS's alone
 
 
 def _request(line: Line, contexts: Sequence[PresentationContext]) -> Association:
-    context = _make_context(line)
-    server_name = line.peer.host if line.peer.tls is None else line.peer.tls.server_name or line.peer.host
+    tls_args = _make_tls(line)
     entity = _Entity(line.our_title)
     entity.connection_timeout = line.limits.connect_timeout_s
     entity.acse_timeout = line.limits.connect_timeout_s  # a full backlog accepts the connection and never answers
@@ -126,7 +128,7 @@ def _request(line: Line, contexts: Sequence[PresentationContext]) -> Association
             contexts=list(contexts),
             ae_title=line.peer.ae_title,
             max_pdu=OUR_PDU_BYTES,
-            tls_args=None if context is None else (context, server_name),
+            tls_args=tls_args,
         )
     except (OSError, UnicodeError) as cause:  # the host's name cannot be resolved, or is none (pacs..local)
         raise PeerUnreachable(line.destination) from cause

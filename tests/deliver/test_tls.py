@@ -165,6 +165,7 @@ def test_dcmtk_takes_results(
     [
         (("127.0.0.1",), (-1, 365), None, 0),
         (("pacs.example",), (-1, 365), "pacs.example", 0),
+        (("pacs.example",), (-1, 365), "pacs.example.", 0),
         (("pacs.example",), (-1, 365), "any", 0),
         (("pacs.example",), (-1, 365), None, 64),
         (("pacs.example",), (-1, 365), "other.example", 62),
