@@ -222,7 +222,7 @@ class Peer(Section):
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
     receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
-    `segmentation`: of which kind those are that it gets.
+    `segmentation`: of which kind those are that it gets. `deflate`: whether they are offered to it compressed.
     """
 
     ae_title: str
@@ -233,6 +233,7 @@ class Peer(Section):
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
     proof: Literal["commitment", "find", "none"] | None = None
     segmentation: Literal["binary", "labelmap"] = "binary"
+    deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come
     tls: PeerTLS | None = None  # for the associations that the node requests; those that it accepts have the receiver's
 

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,7 +11,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
@@ -29,6 +30,9 @@ from .statuses import Outcome, outcome_of
 LARGEST_PDU_BYTES = 131_072  # also where the peer sets no limit (maximum length 0, PS3.8 D.1)
 SMALLEST_PDU_BYTES = 8  # 6 of them are the header of a presentation data value
 QUEUED_PDUS = 16  # handed to the network before any of them has left
+
+_DEFLATE_LEVEL = 1  # most of a segmentation is zeros, which the fastest level finds as well
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class _Outgoing:
 def send(files: Sequence[Path], *, destination: PeerName, peer: Peer, our_title: str, limits: DeliverSection) -> tuple[Sent, ...]:
     """Send Part 10 files in their order over one association; one `Sent` for each of them, in the same order.
 
-    The data set's bytes go out as they lie on disk; only where a peer takes implicit VR alone is an explicit one encoded anew.
+    The data set's bytes go out as they lie on disk; only where a peer takes implicit VR alone is an explicit one encoded anew. A peer
+    that is configured so gets them deflated, if it accepts that (PS3.5 A.5).
     An object that has to be tried again holds back those after it, since a report must not come before what it points to; one
     that is refused for good does not. Raises PeerUnreachable or AssociationRejected where no association came about: then
     nothing was sent. A line that breaks later is the `error` of its object, so that what was acknowledged before stays known.
@@ -70,7 +75,7 @@ def send(files: Sequence[Path], *, destination: PeerName, peer: Peer, our_title:
     """
     outgoing = [_read_outgoing(file) for file in files]
     sent: list[Sent] = []
-    with associate(Line(destination, peer, our_title, limits), _find_contexts(outgoing)) as association:
+    with associate(Line(destination, peer, our_title, limits), _find_contexts(outgoing, may_deflate=peer.deflate)) as association:
         flow = _Flow(association, limits.response_timeout_s)
         for number, one in enumerate(outgoing):
             if any(earlier.outcome in (Outcome.RETRY_LATER, Outcome.RETRY_FEW) for earlier in sent):
@@ -85,14 +90,15 @@ def _read_outgoing(file: Path) -> _Outgoing:
     return _Outgoing(file, offset, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID))
 
 
-def _find_contexts(outgoing: Sequence[_Outgoing]) -> list[PresentationContext]:
-    """One context for each class and transfer syntax of the files, then implicit VR for what can be converted.
+def _find_contexts(outgoing: Sequence[_Outgoing], *, may_deflate: bool) -> list[PresentationContext]:
+    """One context for each class and transfer syntax of the files, then what explicit VR can be converted to.
 
     They are apart, so that the peer cannot choose implicit VR where it takes the bytes as they are.
     """
     own = dict.fromkeys((one.sop_class_uid, one.transfer_syntax_uid) for one in outgoing)
-    converted = dict.fromkeys((sop_class, str(ImplicitVRLittleEndian)) for sop_class, syntax in own if syntax == ExplicitVRLittleEndian)
-    return [build_context(sop_class, syntax) for sop_class, syntax in {**own, **converted}]
+    others = [ImplicitVRLittleEndian, *([DeflatedExplicitVRLittleEndian] if may_deflate else [])]
+    converted = [(sop_class, str(other)) for other in others for sop_class, syntax in own if syntax == ExplicitVRLittleEndian]
+    return [build_context(sop_class, syntax) for sop_class, syntax in dict.fromkeys([*own, *converted])]
 
 
 def _send_one(one: _Outgoing, message_id: int, association: Association, flow: "_Flow", destination: PeerName) -> Sent:
@@ -100,6 +106,7 @@ def _send_one(one: _Outgoing, message_id: int, association: Association, flow: "
         (str(context.abstract_syntax), str(context.transfer_syntax[0])): int(context.context_id or 0)
         for context in association.accepted_contexts
     }
+    deflated = accepted.get((one.sop_class_uid, str(DeflatedExplicitVRLittleEndian)))
     as_it_is = accepted.get((one.sop_class_uid, one.transfer_syntax_uid))
     implicit = accepted.get((one.sop_class_uid, str(ImplicitVRLittleEndian)))
     request = C_STORE()
@@ -107,7 +114,10 @@ def _send_one(one: _Outgoing, message_id: int, association: Association, flow: "
     request.AffectedSOPClassUID = one.sop_class_uid
     request.AffectedSOPInstanceUID = one.sop_instance_uid
     request.Priority = 2  # low, as results are not what a person waits for at the console
-    if as_it_is is not None:
+    if deflated is not None and one.transfer_syntax_uid == ExplicitVRLittleEndian:
+        context_id = deflated
+        request.DataSet = BytesIO(_deflate(one))
+    elif as_it_is is not None:
         context_id = as_it_is
         request._dataset_path = (one.file, one.offset)
     elif implicit is not None:
@@ -120,6 +130,20 @@ def _send_one(one: _Outgoing, message_id: int, association: Association, flow: "
     if status is None:
         return Sent(one.file, one.sop_class_uid, one.sop_instance_uid, Outcome.RETRY_LATER, error=PeerUnreachable(destination))
     return Sent(one.file, one.sop_class_uid, one.sop_instance_uid, outcome_of(status), status)
+
+
+def _deflate(one: _Outgoing) -> bytes:
+    """The data set after RFC 1951, padded to an even length; only what is deflated is held.
+
+    Source: PS3.5 A.5.
+    """
+    deflater, parts = zlib.compressobj(_DEFLATE_LEVEL, wbits=-zlib.MAX_WBITS), list[bytes]()
+    with one.file.open("rb") as file:
+        file.seek(one.offset)
+        while chunk := file.read(_CHUNK_BYTES):
+            parts.append(deflater.compress(chunk))
+    deflated = b"".join([*parts, deflater.flush()])
+    return deflated + b"\0" * (len(deflated) % 2)
 
 
 def _to_implicit(file: Path) -> bytes:

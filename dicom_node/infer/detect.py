@@ -8,7 +8,7 @@ from dicom_node.package import BlobDetect, HeatMapDetect, Input
 from dicom_node.values import Reason, Volume
 from dicom_node.values.reasons import NotANumber
 
-from .inputs import Bools, Box, Floats, Grid, Ids, Labels, clip_voxels, grid_of, prepare, resample, scale, target_grid
+from .inputs import Bools, Box, Floats, Grid, Ids, Labels, grid_of, prepare, resample, scale, target_grid
 from .regions import Candidate, merge_near
 from .windows import Network, is_finite, slide, with_channels
 
@@ -28,7 +28,7 @@ def find_blobs(volume: Volume, inside: Labels, stage: BlobDetect) -> tuple[Candi
         return ()
     field = source.cropped(box)
     grid = target_grid(field, Input(orientation="SPL", spacing_mm=(stage.spacing_mm,) * 3))
-    values = scale(resample(clip_voxels(volume, stage.intensity.clip)[box], field, grid), stage.intensity)
+    values = scale(resample(volume.voxels[box], field, grid, stage.intensity.clip), stage.intensity)
     mask = resample((inside[box] != 0).astype(np.uint8), field, grid) >= 0.5
     found = _find_bright_blobs(values, mask, grid, stage)
     if stage.regions_above is not None:

@@ -102,22 +102,14 @@ def resample_volume(volume: Volume, target: Grid, clip: tuple[float, float] | No
 
     Beyond the source's edge the edge goes on.
     """
-    clipped = clip_voxels(volume, clip)
-    return resample(clipped, grid_of(volume.geometry), target)
+    return resample(volume.voxels, grid_of(volume.geometry), target, clip)
 
 
-def clip_voxels(volume: Volume, clip: tuple[float, float] | None) -> npt.NDArray[Any]:
-    """The voxels within the clip range, in the type they have where its limits allow."""
-    voxels: npt.NDArray[Any] = volume.voxels
-    if clip is None:
-        return voxels
-    if voxels.dtype == np.int16 and all(limit == int(limit) and abs(limit) < 32768 for limit in clip):
-        return np.asarray(np.clip(voxels, np.int16(clip[0]), np.int16(clip[1])))
-    return np.asarray(np.clip(voxels.astype(np.float32), np.float32(clip[0]), np.float32(clip[1])))
+def resample(voxels: npt.NDArray[Any], source: Grid, target: Grid, clip: tuple[float, float] | None = None) -> Floats:
+    """Values (slices, rows, columns) on `source` at the voxels of `target`; both grids' axes are parallel up to order and sign.
 
-
-def resample(voxels: npt.NDArray[np.generic], source: Grid, target: Grid) -> Floats:
-    """Values (slices, rows, columns) on `source` at the voxels of `target`; both grids' axes are parallel up to order and sign."""
+    Beside the new values only the planes that one new plane is made from are held, in float32.
+    """
     source_from_target = np.linalg.inv(source.matrix) @ target.matrix
     order = [int(np.argmax(np.abs(source_from_target[own, :3]))) for own in range(3)]
     assert sorted(order) == [0, 1, 2], "grids are not parallel"
@@ -125,12 +117,28 @@ def resample(voxels: npt.NDArray[np.generic], source: Grid, target: Grid) -> Flo
         _sampling(source.shape[own], float(source_from_target[own, 3]), float(source_from_target[own, taken]), target.shape[taken])
         for own, taken in enumerate(order)
     )
-    first, last = int(slices.index.min()), int(slices.index.max())
-    planes = np.empty((last - first + 1, len(rows.index), len(columns.index)), dtype=np.float32)
-    for number in range(first, last + 1):
-        planes[number - first] = _sample(_sample(voxels[number].astype(np.float32), rows, axis=0), columns, axis=1)
-    sampled = _sample(planes, _Sampling(slices.index - first, slices.weight), axis=0)
-    return np.ascontiguousarray(sampled.transpose(np.argsort(order)))
+    sampled = np.empty(target.shape, dtype=np.float32)
+    planes: dict[int, Floats] = {}
+    for plane, index, weight in zip(sampled.transpose(order), slices.index, slices.weight, strict=True):
+        needed = [int(number) for number in index]
+        planes = {number: planes[number] for number in needed if number in planes}
+        for number in needed:
+            if number not in planes:
+                clipped = clip_voxels(voxels[number], clip).astype(np.float32)
+                planes[number] = _sample(_sample(clipped, rows, axis=0), columns, axis=1)
+        np.multiply(planes[needed[0]], weight[0], out=plane)
+        for number, one in zip(needed[1:], weight[1:], strict=True):
+            plane += planes[number] * one
+    return sampled
+
+
+def clip_voxels(voxels: npt.NDArray[Any], clip: tuple[float, float] | None) -> npt.NDArray[Any]:
+    """The voxels within the clip range, in the type they have where its limits allow."""
+    if clip is None:
+        return voxels
+    if voxels.dtype == np.int16 and all(limit == int(limit) and abs(limit) < 32768 for limit in clip):
+        return np.asarray(np.clip(voxels, np.int16(clip[0]), np.int16(clip[1])))
+    return np.asarray(np.clip(voxels.astype(np.float32), np.float32(clip[0]), np.float32(clip[1])))
 
 
 def scale(values: Floats, intensity: Intensity) -> Floats:
@@ -138,14 +146,17 @@ def scale(values: Floats, intensity: Intensity) -> Floats:
     match intensity.scale:
         case "to-unit":
             low, high = intensity.clip or (float(values.min()), float(values.max()))
-            return (values - np.float32(low)) / np.float32(max(high - low, 1e-6))
+            subtract, divide = low, max(high - low, 1e-6)
         case "z-score":
             mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
-            return (values - np.float32(mean)) / np.float32(max(deviation, 1e-6))
+            subtract, divide = mean, max(deviation, 1e-6)
         case "affine":
-            return (values - np.float32(intensity.subtract)) / np.float32(intensity.divide)
+            subtract, divide = intensity.subtract, intensity.divide
         case "none":
             return values
+    scaled = values - np.float32(subtract)
+    scaled /= np.float32(divide)
+    return scaled
 
 
 def fit(values: Floats, grid: Grid, size: tuple[int, int, int] | None) -> tuple[Floats, Grid]:

@@ -26,7 +26,8 @@ def find_labels(volume: Volume, stage: NetworkSegment, network: Network) -> Labe
     for first, output in slide(values, window, with_channels(run, window, stage.model)):
         if not is_finite(output):
             return NotANumber(stage.name)
-        labels[first : first + output.shape[1]] = _choose(output, stage)
+        for number in range(output.shape[1]):  # of a whole slab the places of the largest values take twice the volume
+            labels[first + number] = _choose(output[:, number], stage)
     labels = _clean(labels, stage, grid.voxel_mm3)
     return labels_on_source(labels, grid, grid_of(volume.geometry))
 
@@ -55,7 +56,7 @@ def check_limits(labels: Labels, voxel_mm3: float, stage: str, limits: Limits | 
 
 
 def _choose(output: Floats, stage: NetworkSegment) -> Labels:
-    """(channels, slices, rows, columns) to labels. Of overlapping sigmoid masks the strongest wins."""
+    """(channels, rows, columns) to labels. Of overlapping sigmoid masks the strongest wins."""
     match stage.activation:
         case "argmax":
             return np.asarray(output.argmax(axis=0), dtype=np.uint8)

@@ -36,8 +36,8 @@ def _whole(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def peer_at(port: int, ae_title: str = "PACS") -> Peer:
-    return Peer(ae_title=ae_title, host="127.0.0.1", port=port, may=("receive", "count"))
+def peer_at(port: int, ae_title: str = "PACS", *, deflate: bool = False) -> Peer:
+    return Peer(ae_title=ae_title, host="127.0.0.1", port=port, may=("receive", "count"), deflate=deflate)
 
 
 def acknowledged(files: Sequence[Path]) -> list[Acknowledged]:

@@ -1,14 +1,23 @@
 """Delivered means acknowledged: what the node says of each object is what the peer holds."""
 
+import subprocess
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, ImplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SegmentationStorage,
+)
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import split_dataset
 from pynetdicom.sop_class import LabelMapSegmentationStorage  # type: ignore[attr-defined]
 
 from dicom_node.config import DeliverSection
@@ -18,7 +27,9 @@ from dicom_node.values import PeerName
 from tests.deliver.objects import LIMITS, peer_at, write_result
 from tests.deliver.odd_peers import deaf_peer, full_peer, relay, talkative_peer
 from tests.peers.archive import Archive, digest_of_data_set
-from tests.peers.tools import find_free_port
+from tests.peers.node import answers_echo
+from tests.peers.tools import find_free_port, need_program
+from tests.peers.waiting import wait_until
 
 PACS = PeerName("pacs")
 IMPATIENT = DeliverSection(connect_timeout_s=0.5, response_timeout_s=0.5)
@@ -103,6 +114,52 @@ def test_a_peer_that_takes_none_of_the_classes_gets_nothing(tmp_path: Path, resu
         sent = _send(result, archive.port)
     assert [type(one.error) for one in sent] == [NoPresentationContext] * 2
     assert [one.outcome for one in sent] == [Outcome.NEVER] * 2
+
+
+@pytest.mark.parametrize("size", [64, 65, 900])
+def test_a_peer_that_is_configured_so_gets_the_same_bytes_deflated(tmp_path: Path, size: int) -> None:
+    """Where it accepts that, and nobody else: the data set inflates to the bytes that lie on disk."""
+    files = write_result(tmp_path / "result", size=size)
+    with Archive(tmp_path / "archive", transfer_syntaxes=[DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian]) as archive:
+        for deflate, syntax in ((True, DeflatedExplicitVRLittleEndian), (False, ExplicitVRLittleEndian)):
+            sent = send(files, destination=PACS, peer=peer_at(archive.port, deflate=deflate), our_title="NODE", limits=LIMITS)
+            assert [one.outcome for one in sent] == [Outcome.DONE] * 2
+            assert [stored.transfer_syntax_uid for stored in archive.record[-2:]] == [syntax] * 2
+            if not deflate:
+                continue
+            for file in files:
+                kept = archive.folder / f"{dcmread(file).SOPInstanceUID}.dcm"
+                (_, offset), (_, own_offset) = split_dataset(kept), split_dataset(file)
+                data_set = kept.read_bytes()[offset:]
+                assert len(data_set) % 2 == 0
+                assert len(data_set) < file.stat().st_size
+                assert zlib.decompress(data_set, wbits=-zlib.MAX_WBITS) == file.read_bytes()[own_offset:]
+
+
+def test_a_peer_that_does_not_take_deflated_objects_gets_them_as_they_are(tmp_path: Path, result: tuple[Path, Path]) -> None:
+    with Archive(tmp_path / "archive", transfer_syntaxes=[ExplicitVRLittleEndian]) as archive:
+        sent = send(result, destination=PACS, peer=peer_at(archive.port, deflate=True), our_title="NODE", limits=LIMITS)
+    assert [one.outcome for one in sent] == [Outcome.DONE] * 2
+    assert [stored.digest for stored in archive.record] == [digest_of_data_set(file) for file in result]
+
+
+def test_dcmtk_reads_what_it_got_deflated(tmp_path: Path, result: tuple[Path, Path]) -> None:
+    port, folder = find_free_port(), tmp_path / "files"
+    folder.mkdir()
+    command = [need_program("storescp"), "-aet", "PACS", "+xd", "-od", str(folder), str(port)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as storescp:
+        try:
+            wait_until(lambda: answers_echo(port, called="PACS"), limit_s=30, what="storescp does not answer")
+            sent = send(result, destination=PACS, peer=peer_at(port, deflate=True), our_title="NODE", limits=LIMITS)
+        finally:
+            storescp.kill()
+    assert [one.outcome for one in sent] == [Outcome.DONE] * 2
+    for file in result:
+        (kept,) = folder.glob(f"*{dcmread(file).SOPInstanceUID}")
+        assert dcmread(kept).file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+        plain = tmp_path / "plain.dcm"
+        subprocess.run([need_program("dcmconv"), "+te", str(kept), str(plain)], check=True)
+        assert dcmread(plain) == dcmread(file)
 
 
 def test_a_peer_with_implicit_vr_alone_gets_the_same_values(tmp_path: Path, result: tuple[Path, Path]) -> None:

@@ -1,5 +1,7 @@
 """Grids and resampling: places in the patient stay where they are."""
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -155,8 +157,8 @@ def test_z_score_has_mean_0_and_deviation_1() -> None:
 
 def test_clipping_keeps_whole_numbers_small() -> None:
     volume = make_volume(lambda lps: lps[..., 0] * 100, (2, 2, 40), (1.0, 1.0, 1.0))
-    assert clip_voxels(volume, (-1000.0, 400.0)).dtype == np.int16
-    assert clip_voxels(volume, (-1000.0, 400.0)).min() == -1000
+    assert clip_voxels(volume.voxels, (-1000.0, 400.0)).dtype == np.int16
+    assert clip_voxels(volume.voxels, (-1000.0, 400.0)).min() == -1000
 
 
 def test_a_projection_keeps_its_rows_and_columns() -> None:
@@ -174,3 +176,17 @@ def test_grids_that_are_turned_against_each_other_are_refused() -> None:
     grids = [Grid((3, 3, 3), tuple(tuple(map(float, row)) for row in matrix)) for matrix in (axes, turned)]  # type: ignore[arg-type]
     with pytest.raises(AssertionError):
         resample(np.zeros((3, 3, 3)), *grids)
+
+
+@pytest.mark.parametrize("codes", ["SPL", "LPS", "IAR"])
+def test_resampling_holds_the_new_values_and_a_few_planes(codes: str) -> None:
+    """Clipped whole, and once more before the last axis, it took several times the volume."""
+    volume = make_volume(lambda lps: lps[..., 0], (60, 90, 100), (2.0, 2.0, 2.0), "axial")
+    clip = (-50.0, 50.0)
+    grid = target_grid(grid_of(volume.geometry), Input(orientation=codes))
+    tracemalloc.start()
+    values = resample_volume(volume, grid, clip)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1.25 * values.nbytes
+    assert (values.min(), values.max()) == clip
