@@ -21,13 +21,15 @@ from dicom_node.values import (
     Reservation,
     Result,
     SeriesHeaders,
+    Trial,
     Volume,
     codec,
 )
 
-from .request import LONGEST_LINE_BYTES, ExampleRequest, Reply, Request, parse_task, write_reply
+from .request import LONGEST_LINE_BYTES, AnyRequest, ExampleRequest, Reply, Request, TuneRequest, parse_task, write_reply
 from .run import RunIdentity, run_stages
 from .sessions import Sessions
+from .tuning import try_settings
 
 # An example is of no patient, and its result goes nowhere.
 _EXAMPLE = RunIdentity(key="example", study_instance_uid="", series_instance_uid="")
@@ -94,7 +96,9 @@ def _answer(
     return Reply()
 
 
-def _run(request: Request | ExampleRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]) -> Result | Reason | None:
+def _run(
+    request: AnyRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]
+) -> Result | Reason | tuple[Trial, ...] | None:
     package = _find_package(request, readers, packages)
     match request:
         case Request():
@@ -102,6 +106,8 @@ def _run(request: Request | ExampleRequest, readers: Readers, sessions: Sessions
         case ExampleRequest():
             result = run_stages(package, package.example.volume, _EXAMPLE, sessions, readers.monotonic)
             return find_failure(package.example, result)
+        case TuneRequest():
+            return try_settings(package, sessions.threads, sessions.provider, readers.monotonic)
         case _:
             assert_never(request)
 
@@ -137,7 +143,7 @@ def _reservations(request: Request, headers: SeriesHeaders) -> tuple[Reservation
     return tuple(dict.fromkeys((*request.reservations, *lossy, *tolerated)))
 
 
-def _find_package(request: Request | ExampleRequest, readers: Readers, packages: dict[str, Package]) -> Package:
+def _find_package(request: AnyRequest, readers: Readers, packages: dict[str, Package]) -> Package:
     """The package of the folder, read once and kept; read again where its digest is not the one that is asked for."""
     known = packages.get(request.package)
     if known is None or request.package_digest not in (None, known.ref.digest):

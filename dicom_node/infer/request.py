@@ -37,10 +37,21 @@ class ExampleRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TuneRequest:
+    """Try the networks of the package in the folder `package` with several settings. The answer is a tuple of Trials."""
+
+    package: str
+    package_digest: str | None = None
+
+
+AnyRequest = Request | ExampleRequest | TuneRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A request with where its answer goes (a file that is not there yet), and the memory that it may use."""
 
-    request: Request | ExampleRequest
+    request: AnyRequest
     output: str
     memory_limit_mb: int
 
@@ -54,7 +65,7 @@ class Reply:
     for_now: bool = False
 
 
-_KINDS: dict[str, type[Request] | type[ExampleRequest]] = {"Request": Request, "ExampleRequest": ExampleRequest}
+_KINDS: dict[str, type[AnyRequest]] = {kind.__name__: kind for kind in (Request, ExampleRequest, TuneRequest)}
 
 
 def write_task(task: Task) -> bytes:
