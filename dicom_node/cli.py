@@ -210,6 +210,31 @@ def rerun(
     _say(rerun_one(_load(config), study, SystemClock()))
 
 
+models = typer.Typer(no_args_is_help=True, help="The model packages in service.")
+app.add_typer(models, name="models")
+
+
+@models.command("tune")
+def tune(config: ConfigOption = Path("config/node.toml")) -> None:
+    """Try every network with several numbers of threads and of items at once, and keep the fastest for this machine.
+
+    Minutes in which the machine should do nothing else; the node uses what was found after its next start. Results hang on it in their
+    rounding alone.
+    """
+    from dicom_node.roles.tune import as_table, tune_packages
+
+    settings = _load(config)
+    try:
+        trials, failed = tune_packages(settings, SystemClock())
+    except SettingsError as error:
+        _refuse(error)
+    print(as_table(trials))
+    for line in failed:
+        print(line, file=sys.stderr)
+    print(f"dicom-node models tune: kept in {settings.tuned}; restart the node")
+    raise typer.Exit(1 if failed else 0)
+
+
 @app.command()
 def plan(
     studies_per_day: Annotated[float, typer.Option("--studies-per-day", min=0.1, help="Studies that come in on a working day.")],

@@ -278,6 +278,11 @@ class Config(Section):
         return self.data / "kept"
 
     @property
+    def tuned(self) -> Path:
+        """What `dicom-node models tune` found, for each device that shares the folder."""
+        return self.data / "tuned.json"
+
+    @property
     def first_look_s(self) -> float:
         """When to look at a series for the first time: soon where a PACS can be asked for its count, else after the quiet time."""
         may_count = any("count" in peer.may for peer in self.peers.values())

@@ -7,9 +7,10 @@ from .device import Device
 from .growth import grow
 from .lungs import find_lungs
 from .regions import Candidate, Region
-from .request import AheadRequest, ExampleRequest, Request
+from .request import AheadRequest, ExampleRequest, Request, TuneRequest
 from .run import RunIdentity, run_stages
 from .sessions import Sessions, check_provider, count_threads
+from .tuning import describe_device, keep_settings, read_settings
 
 __all__ = [
     "AheadRequest",
@@ -21,12 +22,16 @@ __all__ = [
     "Request",
     "RunIdentity",
     "Sessions",
+    "TuneRequest",
     "check_provider",
     "count_threads",
+    "describe_device",
     "find_blobs",
     "find_lungs",
     "find_scores",
     "grow",
+    "keep_settings",
+    "read_settings",
     "run_stages",
     "sample_patches",
     "serve",

@@ -21,13 +21,25 @@ from dicom_node.values import (
     Reservation,
     Result,
     SeriesHeaders,
+    Trial,
     Volume,
     codec,
 )
 
-from .request import LONGEST_LINE_BYTES, AheadRequest, ExampleRequest, Reply, Request, parse_task, write_reply
+from .request import (
+    LONGEST_LINE_BYTES,
+    AheadRequest,
+    AnyRequest,
+    ExampleRequest,
+    Reply,
+    Request,
+    TuneRequest,
+    parse_task,
+    write_reply,
+)
 from .run import RunIdentity, run_stages
 from .sessions import Sessions
+from .tuning import try_settings
 
 # An example is of no patient, and its result goes nowhere.
 _EXAMPLE = RunIdentity(key="example", study_instance_uid="", series_instance_uid="")
@@ -96,8 +108,8 @@ def _answer(
 
 
 def _run(
-    request: Request | ExampleRequest | AheadRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]
-) -> Result | Reason | None:
+    request: AnyRequest, readers: Readers, sessions: Sessions, packages: dict[str, Package]
+) -> Result | Reason | tuple[Trial, ...] | None:
     match request:
         case Request():
             return _run_series(request, _find_package(request, readers, packages), readers, sessions)
@@ -108,6 +120,8 @@ def _run(
             package = _find_package(request, readers, packages)
             result = run_stages(package, package.example.volume, _EXAMPLE, sessions, readers.monotonic)
             return find_failure(package.example, result)
+        case TuneRequest():
+            return try_settings(_find_package(request, readers, packages), sessions.threads, sessions.provider, readers.monotonic)
         case _:
             assert_never(request)
 
@@ -143,7 +157,7 @@ def _reservations(request: Request, headers: SeriesHeaders) -> tuple[Reservation
     return tuple(dict.fromkeys((*request.reservations, *lossy, *tolerated)))
 
 
-def _find_package(request: Request | ExampleRequest, readers: Readers, packages: dict[str, Package]) -> Package:
+def _find_package(request: Request | ExampleRequest | TuneRequest, readers: Readers, packages: dict[str, Package]) -> Package:
     """The package of the folder, read once and kept; read again where its digest is not the one that is asked for."""
     known = packages.get(request.package)
     if known is None or request.package_digest not in (None, known.ref.digest):

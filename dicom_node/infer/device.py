@@ -14,9 +14,20 @@ from typing import Self
 
 from dicom_node.clock import Clock
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow
-from dicom_node.values import Analysed, NotAnalysed, Reason, Result, codec
+from dicom_node.values import Analysed, NotAnalysed, Reason, Result, Trial, codec
 
-from .request import LONGEST_LINE_BYTES, AheadRequest, ExampleRequest, Reply, Request, Task, parse_reply, write_task
+from .request import (
+    LONGEST_LINE_BYTES,
+    AheadRequest,
+    AnyRequest,
+    ExampleRequest,
+    Reply,
+    Request,
+    Task,
+    TuneRequest,
+    parse_reply,
+    write_task,
+)
 
 START_LIMIT_S = 120.0  # a cold disk reads the libraries in up to a minute
 _END_LIMIT_S = 5.0
@@ -65,6 +76,12 @@ class Device:
         assert reason is None or isinstance(reason, Reason)
         return reason
 
+    def try_settings(self, request: TuneRequest, *, time_limit_s: float, memory_limit_mb: int) -> tuple[Trial, ...]:
+        """How fast the package's networks are with which settings; raises as `run` does."""
+        trials = self._answer_of(request, time_limit_s, memory_limit_mb)
+        assert isinstance(trials, tuple)
+        return trials
+
     def read_ahead(self, request: AheadRequest, *, time_limit_s: float, memory_limit_mb: int) -> bool:
         """Have headers and pixels read that the next task will want, where the child has nothing to do now; whether that was done.
 
@@ -83,7 +100,7 @@ class Device:
         finally:
             self._turn.release()
 
-    def _answer_of(self, request: Request | ExampleRequest, time_limit_s: float, memory_limit_mb: int) -> object:
+    def _answer_of(self, request: AnyRequest, time_limit_s: float, memory_limit_mb: int) -> object:
         with self._turn:
             try:
                 child = self._warm()

@@ -45,10 +45,21 @@ class AheadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TuneRequest:
+    """Try the networks of the package in the folder `package` with several settings. The answer is a tuple of Trials."""
+
+    package: str
+    package_digest: str | None = None
+
+
+AnyRequest = Request | ExampleRequest | AheadRequest | TuneRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A request with where its answer goes (a file that is not there yet), and the memory that it may use."""
 
-    request: Request | ExampleRequest | AheadRequest
+    request: AnyRequest
     output: str
     memory_limit_mb: int
 
@@ -62,11 +73,7 @@ class Reply:
     for_now: bool = False
 
 
-_KINDS: dict[str, type[Request] | type[ExampleRequest] | type[AheadRequest]] = {
-    "Request": Request,
-    "ExampleRequest": ExampleRequest,
-    "AheadRequest": AheadRequest,
-}
+_KINDS: dict[str, type[AnyRequest]] = {kind.__name__: kind for kind in (Request, ExampleRequest, AheadRequest, TuneRequest)}
 
 
 def write_task(task: Task) -> bytes:

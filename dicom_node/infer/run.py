@@ -35,6 +35,8 @@ class Networks(Protocol):
 
     def network(self, package: Package, model: str) -> Network: ...
 
+    def batch(self, package: Package, model: str) -> int | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
@@ -108,6 +110,8 @@ def run_stages(package: Package, volume: Volume, identity: RunIdentity, networks
 
 def _run(stage: Stage, volume: Volume, made: Mapping[str, Made], package: Package, networks: Networks) -> Made | Reason:
     """What one stage makes of the volume and of the stages before it."""
+    if isinstance(stage, NetworkSegment | HeatMapDetect | NetworkClassify):
+        stage = _as_tuned(stage, networks.batch(package, stage.model))
     match stage:
         case ThresholdSegment():
             return _within_limits(find_lungs(volume, stage), volume, stage, stage.smallest_ml)
@@ -130,6 +134,17 @@ def _run(stage: Stage, volume: Volume, made: Mapping[str, Made], package: Packag
             return Measured(stage.of, regions, tuple(measure(volume, region.mask, stage) for region in regions))
         case _:
             assert_never(stage)
+
+
+def _as_tuned(
+    stage: NetworkSegment | HeatMapDetect | NetworkClassify, batch: int | None
+) -> NetworkSegment | HeatMapDetect | NetworkClassify:
+    """The stage with as many items at once as this machine takes best, where that was measured."""
+    if batch is None:
+        return stage
+    if isinstance(stage, NetworkClassify):
+        return stage.model_copy(update={"batch": batch})
+    return stage if stage.window is None else stage.model_copy(update={"window": stage.window.model_copy(update={"batch": batch})})
 
 
 def regions_of(made: Mapping[str, Made], name: str, volume: Volume) -> tuple[Region, ...]:

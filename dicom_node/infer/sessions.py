@@ -2,7 +2,10 @@
 
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnxruntime as ort
@@ -20,6 +23,7 @@ _CANNOT_LOAD = (
     failures.Fail, failures.InvalidArgument, failures.InvalidGraph, failures.InvalidProtobuf, failures.NoSuchFile,
     failures.NotImplemented, *_CANNOT_START,
 )  # fmt: skip
+CANNOT_RUN = (failures.Fail, failures.RuntimeException)  # memory, above all
 _PROVIDERS = {
     Provider.CPU: "CPUExecutionProvider",
     Provider.OPENVINO: "OpenVINOExecutionProvider",
@@ -55,38 +59,54 @@ def check_provider(provider: Provider) -> None:
         raise ProviderUnavailable(provider)
 
 
-class Sessions:
-    """The networks of all packages that this process has run."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """With how many threads a network is run, and how many items it gets at once."""
 
-    def __init__(self, threads: int, provider: Provider = Provider.CPU) -> None:
-        self._threads, self._provider = threads, provider
+    threads: int
+    batch: int
+
+
+class Sessions:
+    """The networks of all packages that this process has run. `tuned`: settings by package digest and model (`tuning`)."""
+
+    def __init__(
+        self, threads: int, provider: Provider = Provider.CPU, tuned: Mapping[tuple[str, str], Setting] = MappingProxyType({})
+    ) -> None:
+        self.threads, self.provider, self._tuned = threads, provider, tuned
         self._networks: dict[tuple[str, str], Network] = {}
 
     def network(self, package: Package, model: str) -> Network:
         """The network of a model file of the package; raises ModelUnusable or ProviderUnavailable where it cannot be run as it should."""
         key = (package.ref.digest, model)
         if key not in self._networks:
-            self._networks[key] = self._load(package.folder / model)
+            threads = self._tuned[key].threads if key in self._tuned else self.threads
+            self._networks[key] = self._load(package.folder / model, threads)
         return self._networks[key]
 
-    def _load(self, file: Path) -> Network:
-        check_provider(self._provider)
+    def batch(self, package: Package, model: str) -> int | None:
+        """How many items the network gets at once on this machine; None where it was not tuned: as the package declares."""
+        setting = self._tuned.get((package.ref.digest, model))
+        return None if setting is None else setting.batch
+
+    def _load(self, file: Path, threads: int) -> Network:
+        check_provider(self.provider)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads  # given, so that ONNX Runtime binds no thread to a core
+        options.intra_op_num_threads = threads  # given, so that ONNX Runtime binds no thread to a core
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.use_deterministic_compute = True
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes share the cores
         options.log_severity_level = 4
-        if self._provider is not Provider.CPU:  # else ONNX Runtime gives the CPU what the provider does not take, or everything
+        if self.provider is not Provider.CPU:  # else ONNX Runtime gives the CPU what the provider does not take, or everything
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        name = _PROVIDERS[self._provider]
+        name = _PROVIDERS[self.provider]
         try:
-            session = ort.InferenceSession(str(file), options, providers=[(name, _OPTIONS[self._provider])], enable_fallback=0)
+            session = ort.InferenceSession(str(file), options, providers=[(name, _OPTIONS[self.provider])], enable_fallback=0)
         except _CANNOT_LOAD as cause:
             raise self._refusal(cause, file) from cause
         if session.get_providers()[0] != name:
-            raise ProviderUnavailable(self._provider)
+            raise ProviderUnavailable(self.provider)
         if len(session.get_inputs()) != 1:
             raise ModelUnusable(model=file.name)
         return _network(session, file.name)
@@ -94,8 +114,8 @@ class Sessions:
     def _refusal(self, cause: Exception, file: Path) -> InferenceError:
         """Whose fault it is that there is no session: the provider's, where it cannot start or leaves nodes over, or the model's."""
         is_of_provider = isinstance(cause, _CANNOT_START) or _LEFT_TO_CPU in str(cause)
-        if self._provider is not Provider.CPU and is_of_provider:
-            return ProviderUnavailable(self._provider)
+        if self.provider is not Provider.CPU and is_of_provider:
+            return ProviderUnavailable(self.provider)
         return ModelUnusable(model=file.name)
 
 

@@ -56,7 +56,7 @@ def _example_problems(config: Config, packages: Sequence[Package], clock: Clock)
     """A line for each package that does not pass its example, run in an inference process as the worker has one."""
     lines = []
     reader, language = Reader.ADMINISTRATOR, Language(config.node.language)
-    with infer.Device(inference.command(config.node.infer), clock) as device:
+    with infer.Device(inference.command(config.node.infer, config.tuned), clock) as device:
         for package in packages:
             match try_example(package, device, config.node.infer.tries):
                 case Reason() as reason:

@@ -1,6 +1,6 @@
 """The inference process: the one place where models, native libraries and untrusted compressed pixels meet.
 
-Run by `infer.Device` as `python -m dicom_node.roles.inference THREADS PROVIDER DESCRIPTOR`; not a command for people.
+Run by `infer.Device` as `python -m dicom_node.roles.inference THREADS PROVIDER TUNED DESCRIPTOR`; not a command for people.
 """
 
 import os
@@ -18,12 +18,12 @@ from dicom_node.values import InstanceRef, Provider
 from .lifeline import die_with_parent
 
 
-def command(settings: InferSection) -> tuple[str, ...]:
-    """How `infer.Device` starts this program; the descriptor comes behind it."""
-    return (sys.executable, "-m", "dicom_node.roles.inference", str(settings.threads), settings.provider)
+def command(settings: InferSection, tuned: Path) -> tuple[str, ...]:
+    """How `infer.Device` starts this program, with the file of settings that were tuned; the descriptor comes behind it."""
+    return (sys.executable, "-m", "dicom_node.roles.inference", str(settings.threads), settings.provider, str(tuned))
 
 
-def main(threads: int, provider: Provider, replies: int) -> None:
+def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
     """Answer tasks from standard input on the descriptor `replies` until the parent ends."""
     die_with_parent(os.getppid())  # a parent that is gone already shows as the end of standard input
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
@@ -42,7 +42,8 @@ def main(threads: int, provider: Provider, replies: int) -> None:
         load_package=load_package,
         monotonic=SystemClock().monotonic,
     )
-    sessions = infer.Sessions(infer.count_threads(threads), provider)
+    count = infer.count_threads(threads)
+    sessions = infer.Sessions(count, provider, infer.read_settings(tuned, infer.describe_device(count, provider)))
     with os.fdopen(replies, "wb") as answers:
         infer.serve(sys.stdin.buffer, answers, readers, sessions, lambda error: log_broken(RoleName.INFERENCE, error))
 
@@ -57,4 +58,4 @@ def _silence_libraries() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Provider(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), Provider(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -53,7 +53,7 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
         if holder is None:
             return 1
         packages = load_packages(config)
-        with infer.Device(inference.command(config.node.infer), clock) as device:
+        with infer.Device(inference.command(config.node.infer, config.tuned), clock) as device:
             node = Node(config, packages, clock, device, _find_out_of_service(packages, device, config, clock), engine)
             runner = journal.Engine(
                 engine,

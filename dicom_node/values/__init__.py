@@ -21,6 +21,7 @@ from .result import (
 )
 from .selection import Accepted, Answer, AssembledSeries, FailedCondition, Refused
 from .series import CompletenessRule, SeriesHeaders, StoredSeries
+from .tuning import Trial
 
 __all__ = [
     "DIMENSION_KEYWORDS",
@@ -70,6 +71,7 @@ __all__ = [
     "Stage",
     "StoredSeries",
     "TakenReport",
+    "Trial",
     "Volume",
     "derive_digest",
     "derive_key",

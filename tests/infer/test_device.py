@@ -246,7 +246,7 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("child", [("dicom_node.roles.inference", "1", "cpu"), ("tests.infer.odd_child", "well")])
+@pytest.mark.parametrize("child", [("dicom_node.roles.inference", "1", "cpu", "untuned"), ("tests.infer.odd_child", "well")])
 def test_the_child_ends_with_its_parent(in_repository: None, child: tuple[str, ...]) -> None:
     """By the kernel's signal, which the role asks for, and by the end of its pipe, which is all that the other one has."""
     parent = subprocess.Popen([sys.executable, "-c", _PARENT, *child], stdout=subprocess.PIPE, text=True)
@@ -279,7 +279,7 @@ def test_a_series_is_analysed_in_the_real_process_the_same_each_time(in_reposito
     )  # fmt: skip
     results = []
     for _ in range(2):
-        with infer.Device((sys.executable, "-m", "dicom_node.roles.inference", "1", "cpu"), SystemClock()) as device:
+        with infer.Device((sys.executable, "-m", "dicom_node.roles.inference", "1", "cpu", "untuned"), SystemClock()) as device:
             results.append(device.run(asked, time_limit_s=60.0, memory_limit_mb=4000))
     first, second = results
     assert isinstance(first, Analysed)

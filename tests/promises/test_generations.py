@@ -39,7 +39,7 @@ class GatedDevice(infer.Device):
     """The inference process, which begins an analysis when the test says so."""
 
     def __init__(self) -> None:
-        super().__init__(inference.command(InferSection(threads=1)), SystemClock())
+        super().__init__(inference.command(InferSection(threads=1), Path("untuned")), SystemClock())
         self.started, self.go, self.analyses = threading.Event(), threading.Event(), 0
 
     def run(self, request: infer.Request, **limits: Any) -> Result:
