@@ -75,6 +75,7 @@ def _measure_one(memory: Memory, name: str, node: NodeProcess, archive: Archive,
     for study, count in ((f"thin {turn}", min(_THIN, slices)), (f"whole {turn}", slices)):
         datasets = make_chest(study, count, size)
         sleep(rest_s)
+        wait_until(lambda: len(_find_roles(node)) == len(_ROLES), limit_s=60, what="worker and inference process are not there")
         before = {role: _read(pid, "VmRSS") for role, pid in _find_roles(node).items()}
         for pid in _find_roles(node).values():
             Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")  # VmHWM is VmRSS from here on
@@ -140,7 +141,7 @@ def _find_roles(node: NodeProcess) -> dict[str, int]:
     """The one worker and the one inference process."""
     assert node.process is not None
     roles = {role_of(pid): pid for pid in find_group(node.process.pid)}
-    return {role: roles[role] for role in _ROLES}
+    return {role: roles[role] for role in _ROLES if role in roles}
 
 
 def _read(pid: int, what: str) -> int:

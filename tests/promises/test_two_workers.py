@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from tests.faults.studies import make_study, write_package
 from tests.peers.archive import Archive
 from tests.peers.modality import Modality
-from tests.peers.node import NodeProcess, write_node
+from tests.peers.node import NodeProcess, stopped_inference, write_node
 from tests.peers.postgres import Postgres
 from tests.peers.waiting import wait_until
 from tests.promises.studies import wait_until_done
@@ -48,10 +48,13 @@ def test_what_a_machine_that_died_had_begun_is_finished_by_the_other(machines: l
     """Nobody touches anything: the killed one stays away."""
     first, second = machines
     studies = [make_study(name) for name in ("one", "two", "three")]
-    for study in studies:
-        send_by_turns(machines, study)
-    wait_until(lambda: first.events("StudyJudged"), limit_s=120, every_s=0.005, what=first._log_end)
-    first.kill()
+    works = "its worker does not work"
+    wait_until(lambda: any(one["role"] == "worker" for one in first.events("RoleStarted")), limit_s=120, what=works)
+    with stopped_inference(first):  # so that what it has begun is not finished when it dies
+        for study in studies:
+            send_by_turns(machines, study)
+        wait_until(lambda: first.events("StudyJudged"), limit_s=120, what=first._log_end)
+        first.kill()
     for study in studies:
         found = wait_until_done(second, study[0].StudyInstanceUID)
         assert found["state"] == "done"
