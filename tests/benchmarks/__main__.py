@@ -13,10 +13,8 @@ from .whole import PARTS, Report, describe, run
 
 _HEAD = """# Performance
 
-Written by `make {target}` on {date}; nothing else ran on the machine. Each table is of one run, in which everybody had a turn in every
-round:
-medians (least to most), ratios are medians of the rounds' ratios. Where a target is missed, the reason stands below, in
-[what is missed, and why](performance-notes.md).
+Written by `make {target}` on {date}. Each table is of one run, in which everybody had a turn in every round: medians (least to most);
+ratios are medians of the rounds' ratios. What is missed, and why, and where the time goes: [performance-notes.md](performance-notes.md).
 
 {machine}."""
 
@@ -28,12 +26,13 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=None, help="where the tables go; left out: to standard output")
     parser.add_argument("--folder", type=Path, default=None, help="on which disk (left out: where temporary files lie)")
     options = parser.parse_args()
-    report = run(is_short=options.short, only=options.only, folder=options.folder, say=lambda line: print(line, flush=True))
-    page = report.as_page(_head(is_short=options.short, folder=options.folder))
+    report, head = Report(), _head(is_short=options.short, folder=options.folder)
+    for line in run(report, is_short=options.short, only=options.only, folder=options.folder):
+        print(line, flush=True)
+        if options.page is not None:  # after each part: a run of half an hour may be cut
+            options.page.write_text(report.as_page(head), encoding="utf-8")
     if options.page is None:
-        print(page)
-    else:
-        options.page.write_text(page, encoding="utf-8")
+        print(report.as_page(head))
     return _end(report)
 
 

@@ -44,8 +44,8 @@ class Report:
 
     @property
     def last_line(self) -> str:
-        named = [target for target in self.targets if target.name]
-        return "bench: " + " ".join(f"{one.name}={'left-out' if one.reached is None else f'{one.reached:.2f}'}" for one in named)
+        reached = {target.name: target.reached for target in self.targets}
+        return "bench: " + " ".join(f"{name}={_said_of(reached.get(name))}" for name in _ORDER)
 
     def as_page(self, head: str) -> str:
         return "\n\n".join([head, targets_table(self.targets), *self.sections]) + "\n"
@@ -54,9 +54,11 @@ class Report:
 PARTS = ("disk", "memory-disk", "writing", "windows", "latency", "memory", "growth")
 
 
-def run(*, is_short: bool, only: Collection[str], folder: Path | None, say: Callable[[str], None]) -> Report:
-    """Each part in a folder of its own; `is_short` leaves out torch, sixteen associations and growth."""
-    report = Report()
+def run(report: Report, *, is_short: bool, only: Collection[str], folder: Path | None) -> Iterator[str]:
+    """Each part in a folder of its own; gives a line after each, when it is in the report.
+
+    `is_short` leaves out torch, sixteen associations and growth.
+    """
     rounds = 3 if is_short else 5
     parts: dict[str, Callable[[Path], None]] = {
         "disk": lambda place: _intake(report, place, rounds=rounds, is_short=is_short, is_disk=True),
@@ -64,7 +66,7 @@ def run(*, is_short: bool, only: Collection[str], folder: Path | None, say: Call
         "writing": lambda place: _writing(report, place, rounds=rounds),
         "windows": lambda place: _windows(report, place, rounds=rounds, with_torch=not is_short),
         "latency": lambda place: _latency(report, place, rounds=rounds),
-        "memory": lambda place: _memory(report, place, rounds=1 if is_short else 3),
+        "memory": lambda place: _memory(report, place, is_short=is_short),
         "growth": lambda place: _growth(report, place),
     }
     for name in PARTS:
@@ -72,12 +74,15 @@ def run(*, is_short: bool, only: Collection[str], folder: Path | None, say: Call
             begin = time.monotonic()
             with _place(_IN_MEMORY if name == "memory-disk" else folder) as place:
                 parts[name](place)
-            say(f"{name}: {time.monotonic() - begin:.0f} s")
-    report.targets.sort(key=lambda target: _ORDER.index(target.name) if target.name in _ORDER else len(_ORDER))
-    return report
+            report.targets.sort(key=lambda target: _ORDER.index(target.name) if target.name in _ORDER else len(_ORDER))
+            yield f"{name}: {time.monotonic() - begin:.0f} s"
 
 
-_ORDER = (
+def _said_of(reached: float | None) -> str:
+    return "left-out" if reached is None else f"{reached:.2f}"
+
+
+_ORDER = (  # of the last line
     "ingest_vs_orthanc",
     "ingest_vs_storescp",
     "seg_vs_highdicom",
@@ -141,9 +146,9 @@ def _latency(report: Report, place: Path, *, rounds: int) -> None:
     report.targets.append(Target(meaning, 1.2, ratio, "latency_vs_floor"))
 
 
-def _memory(report: Report, place: Path, *, rounds: int) -> None:
-    packages = (memory.LUNGS,) if rounds == 1 else (memory.LUNGS, memory.COARSE, memory.FINE)
-    found = memory.measure(place, rounds=rounds, packages=packages)
+def _memory(report: Report, place: Path, *, is_short: bool) -> None:
+    packages = (memory.LUNGS,) if is_short else (memory.LUNGS, memory.COARSE, memory.FINE)
+    found = memory.measure(place, rounds=1, packages=packages)  # memory varies by a few per cent, and each takes over a minute
     report.sections.append(f"## Memory\n\n{memory.as_table(found, packages)}")
     report.wrong += found.wrong
     meaning = "highest memory of worker and inference process together, over what they had before, by the int16 volume"
