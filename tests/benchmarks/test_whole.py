@@ -22,4 +22,5 @@ def test_what_misses_its_target_stands_in_the_page_in_plain_sight() -> None:
     assert "| too slow | at least 2 | 1.50 **missed** |" in page
     assert "| fast | at most 0.2 | 0.05 |" in page
     assert "| not now | at most 1 | left out in this run |" in page
-    assert page.startswith("# Head\n\n") and page.endswith("## Rest\n")
+    assert page.startswith("# Head\n\n")
+    assert page.endswith("## Rest\n")
