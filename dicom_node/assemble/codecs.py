@@ -94,7 +94,7 @@ def _decode_words(content: bytes, headers: InstanceHeaders) -> npt.NDArray[np.un
 def _restore(words: npt.NDArray[np.unsignedinteger], bits_stored: int, *, signed: bool) -> Integers:
     """Cut to the stored bits, and extend the sign from the highest of them."""
     bits = 8 * words.dtype.itemsize
-    if bits == 16:
+    if bits == 16 and bits_stored <= bits:
         cut = words.astype(np.uint16, copy=False) if bits_stored == bits else words & np.uint16((1 << bits_stored) - 1)
         if not signed:
             return cut

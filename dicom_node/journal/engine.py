@@ -36,7 +36,7 @@ _LOOK_POLL_S, _POLL_S = 0.1, 0.5
 # A job that is open each time the worker dies is taken up again this often, then it is listed as failed and blocks nobody.
 _STARTS, _STUDY_STARTS = 20, 6
 _THREAD = "queue-worker-{}"  # the name that the library gives to the thread of a queue
-_BEHIND_DIGITS = "~"  # in the order of keys
+_BEHIND_DIGITS = "a"  # in the order of keys, whatever the database's locale: some put signs before digits
 # In so many looks in succession a job has to be under way in the table and not in the process before it counts as dropped.
 _MISSED_LOOKS = 3
 
@@ -139,8 +139,8 @@ class Client:
 
     def hasten_looks(self, connection: sa.Connection, study_instance_uid: str, series_instance_uid: str) -> bool:
         """Let the delayed look at a series come now; whether there was one."""
-        table, begin = status_table(connection), looks_prefix(study_instance_uid, series_instance_uid)
-        return _release(connection, table, table.c.workflow_uuid.between(begin, begin + _BEHIND_DIGITS))
+        table = status_table(connection)
+        return _release(connection, table, begins_with(table.c.workflow_uuid, looks_prefix(study_instance_uid, series_instance_uid)))
 
     def remove_finished(self, before: str, limit: int) -> int:
         """Forget jobs that ended before a date (ISO 8601); what came of them stands in the journal's own rows. Gives how many."""
@@ -286,6 +286,11 @@ def release_due(connection: sa.Connection) -> None:
     connection.execute(due.values(status="ENQUEUED"))
 
 
+def begins_with(key: sa.ColumnElement[str], begin: str) -> sa.ColumnElement[bool]:
+    """Whether a key has a beginning behind which a number follows; by the keys' order, so that not all are read."""
+    return sa.and_(key.between(begin, begin + _BEHIND_DIGITS), key.startswith(begin, autoescape=True))
+
+
 def _release(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> bool:
     """Put delayed jobs into their queues; the engine itself would look for them once a second."""
     delayed = table.update().where(where, table.c.status == "DELAYED")
@@ -420,7 +425,7 @@ class Wake:
     def watch(self, events: Iterable[threading.Event]) -> None:
         """Take charge of the events that an engine has started its threads with."""
         for event in events:
-            vars(event).update(calls={}, heard={})
+            vars(event).update(called=threading.Condition(), calls={}, heard={})
             event.__class__ = _WakingEvent  # they are waited on already, so that no other objects can take their place
             self._events.append(cast("_WakingEvent", event))
 
@@ -431,25 +436,32 @@ class Wake:
 
 class _WakingEvent(threading.Event):
     """An event on which a thread's waits end early, with False, when it is called by its name. A call that comes between two waits ends
-    the second one."""
+    the second one.
 
-    _cond: threading.Condition  # of the library's class
-    _flag: bool
+    These waits have a condition of their own: one that began before the event was taken charge of takes every notice for the end.
+    """
+
+    called: threading.Condition
     calls: dict[str, int]
     heard: dict[str, int]  # how many of its calls a thread has seen
 
     def call(self, name: str) -> None:
-        with self._cond:
+        with self.called:
             self.calls[name] = self.calls.get(name, 0) + 1
-            self._cond.notify_all()
+            self.called.notify_all()
+
+    def set(self) -> None:
+        super().set()
+        with self.called:
+            self.called.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
         me = threading.current_thread().name
-        with self._cond:
+        with self.called:
             before = self.heard.get(me, 0)
-            self._cond.wait_for(lambda: self._flag or self.calls.get(me, 0) != before, timeout)
+            self.called.wait_for(lambda: self.is_set() or self.calls.get(me, 0) != before, timeout)
             self.heard[me] = self.calls.get(me, 0)
-            return self._flag
+            return self.is_set()
 
 
 class _KeptStep:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from dicom_node.clock import Clock
 
-from .engine import delivery_prefix, look_prefix, proof_prefix, status_table, steps_table, study_prefix
+from .engine import begins_with, delivery_prefix, look_prefix, proof_prefix, status_table, steps_table, study_prefix
 from .store import now
 from .tables import deliveries, instances, results, series
 
@@ -71,7 +71,7 @@ def _find_prefixes(connection: sa.Connection, study: str) -> list[tuple[str, str
 
 def _read(connection: sa.Connection, prefix: str, kind: str, destination: str | None) -> list[TracedJob]:
     jobs, steps = status_table(connection), steps_table(connection)
-    here = sa.select(jobs).where(jobs.c.workflow_uuid >= prefix, jobs.c.workflow_uuid < prefix + "~")
+    here = sa.select(jobs).where(begins_with(jobs.c.workflow_uuid, prefix))
     found = []
     for row in connection.execute(here).all():
         ran = sa.select(steps).where(steps.c.workflow_uuid == row.workflow_uuid).order_by(steps.c.function_id)

@@ -144,6 +144,7 @@ def create_part(folder: Path, stem: str) -> tuple[Path, BinaryIO]:
     """A new file for writing in `folder`, which is made where it is missing; locked as long as it is open."""
     if folder not in _durable:
         make_folder(folder)
+    was_missing = False
     while True:
         path = folder / f"{stem}{_own_mark()}{os.getpid()}.{next(_numbers)}{PART}"
         try:
@@ -151,9 +152,10 @@ def create_part(folder: Path, stem: str) -> tuple[Path, BinaryIO]:
         except FileExistsError:
             continue  # another container on the same shared folder has our name and process id
         except FileNotFoundError:
-            if folder not in _durable:
+            if was_missing:
                 raise
-            _durable.discard(folder)  # somebody removed it: it is made again
+            was_missing = True  # somebody removed it: it is made again
+            _durable.discard(folder)
             make_folder(folder)
             continue
         _lock(file)

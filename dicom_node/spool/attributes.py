@@ -3,7 +3,7 @@
 Descriptions are among them, into which anyone may have typed anything: they may be asked, `select` writes none of their text down.
 """
 
-from functools import cache
+from functools import lru_cache
 
 from .header import Header, keyword_of, vr_of
 
@@ -47,7 +47,7 @@ def read_attributes(header: Header, encodings: tuple[str, ...]) -> tuple[tuple[s
     return tuple(found)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _is_wanted(tag: int, keyword: str, vr: str) -> bool:
     if keyword in _OF_THE_PATIENT or keyword in _OF_THE_REQUEST or keyword in _UIDS:
         return True

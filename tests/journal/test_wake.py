@@ -57,12 +57,21 @@ def test_a_call_between_two_waits_ends_the_second_one() -> None:
     assert answers == [False, False]
 
 
-def test_a_wait_that_began_before_goes_on() -> None:
-    """The threads of the engine wait already when their events are taken charge of."""
-    event = threading.Event()
-    thread = threading.Thread(target=event.wait, args=(_LONG_S,))
+def test_a_wait_that_began_before_goes_on_until_it_is_told_to_end() -> None:
+    """The threads of the engine wait already when their events are taken charge of; one that took a call for the end would end for good."""
+    event, answers, wake = threading.Event(), list[bool](), Wake()
+
+    def work() -> None:
+        answers.append(event.wait(_LONG_S))
+        answers.append(event.wait(_LONG_S))
+
+    thread = threading.Thread(target=work, name="queue-worker-work")
     thread.start()
-    Wake().watch([event])
+    wait_until(lambda: event._cond._waiters, limit_s=10, what="nobody waits")  # type: ignore[attr-defined]
+    wake.watch([event])
+    wake("work")
+    thread.join(0.3)
+    assert answers == []
     event.set()
     thread.join(10)
-    assert not thread.is_alive()
+    assert answers == [True, True]
