@@ -61,8 +61,7 @@ from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
 _ENCODER = "1"
-# What reading ahead may take of the inference process, for a few dozen headers.
-_AHEAD_LIMIT_S, _AHEAD_MEMORY_MB = 30.0, 4096
+_AHEAD_LIMIT_S = 30.0  # of the inference process, for a few images
 
 
 class Node:
@@ -176,7 +175,7 @@ class Node:
             return
         self._headers.read_ahead(root, instances)
         request = infer.AheadRequest(str(root), instances)
-        self._device.read_ahead(request, time_limit_s=_AHEAD_LIMIT_S, memory_limit_mb=_AHEAD_MEMORY_MB)
+        self._device.read_ahead(request, time_limit_s=_AHEAD_LIMIT_S)
 
     def write_answers(self, job: journal.StudyJob, answers: tuple[Answer, ...]) -> bool:
         """Record what every package said to every volume of the study; False, and nothing, where nobody waits for the job any more

@@ -1,6 +1,6 @@
 """Frames that were read and decoded while images still arrived: the volume is then filled from memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from dicom_node.errors import SpoolFailed
@@ -37,6 +37,11 @@ class FramesAhead:
         self._size_bytes += _size_of(held)
         while self._size_bytes > self._limit_bytes:
             self._size_bytes -= _size_of(self._held.pop(next(iter(self._held))))
+
+    def keep(self, files: Collection[str]) -> None:
+        """Drop all but these: a model is about to run, and the memory is its own."""
+        for file in [file for file in self._held if file not in files]:
+            self._size_bytes -= _size_of(self._held.pop(file))
 
     def read_frames(
         self, root: Path, headers: InstanceHeaders, frames: Sequence[FrameHeaders]

@@ -98,7 +98,8 @@ def _answer(
 ) -> Reply:
     try:
         task = parse_task(line)
-        _limit_memory(task.memory_limit_mb)
+        if task.memory_limit_mb:
+            _limit_memory(task.memory_limit_mb)
         _write(Path(task.output), codec.dump(_run(task.request, readers, sessions, packages)))
     except Exception as error:  # noqa: BLE001  the outermost handler of a task
         on_error(error)

@@ -82,7 +82,7 @@ class Device:
         assert isinstance(trials, tuple)
         return trials
 
-    def read_ahead(self, request: AheadRequest, *, time_limit_s: float, memory_limit_mb: int) -> bool:
+    def read_ahead(self, request: AheadRequest, *, time_limit_s: float) -> bool:
         """Have headers and pixels read that the next task will want, where the child has nothing to do now; whether that was done.
 
         A child that fails at it is gone, and the next task gets a new one, in which they are read when they are wanted.
@@ -93,7 +93,7 @@ class Device:
             child = self._child
             if child is None or child.process.poll() is not None:
                 return False
-            task = Task(request=request, output=str(Path(self._folder.name) / "ahead"), memory_limit_mb=memory_limit_mb)
+            task = Task(request=request, output=str(Path(self._folder.name) / "ahead"), memory_limit_mb=0)
             return self._asked(child, write_task(task), time_limit_s).error is None
         except (ChildDied, ChildTooSlow):
             return False

@@ -57,7 +57,7 @@ AnyRequest = Request | ExampleRequest | AheadRequest | TuneRequest
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request with where its answer goes (a file that is not there yet), and the memory that it may use."""
+    """A request with where its answer goes (a file that is not there yet), and the memory that it may use; 0 leaves the limit as it is."""
 
     request: AnyRequest
     output: str

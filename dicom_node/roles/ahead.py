@@ -10,6 +10,7 @@ from dicom_node.values import InstanceRef
 LOOK_S = 0.2
 _SERIES = 4  # that arrive at once; of more, the others are read when they are complete
 _AT_ONCE = 16  # images: 20 ms of work, and a quarter of a second where they are compressed; a task for the model waits for it
+_LARGEST_BYTES = 10 << 20  # of a group
 _KNOWN = 20_000  # files
 
 
@@ -38,4 +39,18 @@ class Ahead:
         self._read.update((instance.file, None) for instance in new)
         while len(self._read) > _KNOWN:
             del self._read[next(iter(self._read))]
-        return [tuple(new[at : at + _AT_ONCE]) for at in range(0, len(new), _AT_ONCE)]
+        return _group(new)
+
+
+def _group(instances: list[InstanceRef]) -> list[tuple[InstanceRef, ...]]:
+    """A few at a time, and fewer where they are large; what is larger still is read when it is wanted."""
+    groups, group, size_bytes = list[tuple[InstanceRef, ...]](), list[InstanceRef](), 0
+    for instance in instances:
+        if instance.length > _LARGEST_BYTES:
+            continue
+        if group and (len(group) == _AT_ONCE or size_bytes + instance.length > _LARGEST_BYTES):
+            groups.append(tuple(group))
+            group, size_bytes = [], 0
+        group.append(instance)
+        size_bytes += instance.length
+    return [*groups, tuple(group)] if group else groups

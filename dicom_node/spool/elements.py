@@ -72,8 +72,12 @@ class _Lost(Exception):
     """The bytes at this place are no element."""
 
 
-def walk(data: bytes, syntax: Syntax, start: int = 0, end: int | None = None, *, stop: int = PIXELS[0]) -> Walk:
-    """Walk over the elements of one level, up to the first tag from `stop` on. Never raises."""
+def walk(data: bytes, syntax: Syntax, start: int = 0, end: int | None = None, *, stop: int = PIXELS[0], is_whole: bool = True) -> Walk:
+    """Walk over the elements of one level, up to the first tag from `stop` on. Never raises.
+
+    Where `data` is not all that there is, a sequence that cannot be followed may be one that goes on behind it: the walk is BROKEN there,
+    as elements of its items would be taken for the level's own.
+    """
     limit = len(data) if end is None else end
     elements: dict[int, Element] = {}
     at, last = start, 0
@@ -93,7 +97,7 @@ def walk(data: bytes, syntax: Syntax, start: int = 0, end: int | None = None, *,
                 last = tag
                 if tag >= stop:
                     return Walk(elements, at, End.REACHED, tag)
-            at = _find_end(data, at, (tag, vr, value, length), limit, syntax)
+            at = _find_end(data, at, (tag, vr, value, length), limit, syntax, is_whole=is_whole)
         except _Lost:
             return Walk(elements, at, End.BROKEN, last)
         if tag >> 16 != 0xFFFE:  # a delimiter without its sequence is passed over
@@ -143,7 +147,7 @@ def _read_header(data: bytes, at: int, limit: int, syntax: Syntax) -> tuple[int,
     return tag, vr.decode(), at + 12, struct.unpack_from(order + "I", data, at + 8)[0]
 
 
-def _find_end(data: bytes, at: int, header: tuple[int, str, int, int], limit: int, syntax: Syntax) -> int:
+def _find_end(data: bytes, at: int, header: tuple[int, str, int, int], limit: int, syntax: Syntax, *, is_whole: bool) -> int:
     """Where the next element begins. A sequence that cannot be followed ends at the first delimiter after which tags go on."""
     tag, vr, value, length = header
     if tag >> 16 == 0xFFFE:
@@ -155,6 +159,8 @@ def _find_end(data: bytes, at: int, header: tuple[int, str, int, int], limit: in
     try:
         return _skip_items(data, value, limit, nested(vr, syntax), 1)
     except _Lost:
+        if not is_whole:
+            raise
         return _find_delimiter(data, value, limit, tag, syntax)
 
 

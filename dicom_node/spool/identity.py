@@ -35,7 +35,7 @@ def read_identity(file: BinaryIO, offset: int, length: int, transfer_syntax_uid:
     """The identity of the data set of `length` bytes at `offset`; reads on only where it is not complete. Raises UnacceptableInstance."""
     for data, is_all in prefixes(file, offset, length, transfer_syntax_uid):
         try:
-            return _parse(data, transfer_syntax_uid)
+            return _parse(data, transfer_syntax_uid, is_whole=is_all)
         except UnacceptableInstance:
             if is_all:
                 raise
@@ -49,7 +49,7 @@ def parse_identity(data_set_prefix: bytes | memoryview, transfer_syntax_uid: str
     characters here, since senders write more than digits and dots, and bytes are filed as they came.
     """
     data = bytes(data_set_prefix)
-    return _parse(inflate(data, HEADER_LIMIT_BYTES) if transfer_syntax_uid == DEFLATED else data, transfer_syntax_uid)
+    return _parse(inflate(data, HEADER_LIMIT_BYTES) if transfer_syntax_uid == DEFLATED else data, transfer_syntax_uid, is_whole=False)
 
 
 def prefixes(file: BinaryIO, offset: int, length: int, transfer_syntax_uid: str) -> Iterator[tuple[bytes, bool]]:
@@ -87,9 +87,9 @@ def inflate(data: bytes, limit_bytes: int) -> bytes:
     return b"".join(blocks)
 
 
-def _parse(data: bytes, transfer_syntax_uid: str) -> Identity:
+def _parse(data: bytes, transfer_syntax_uid: str, *, is_whole: bool) -> Identity:
     syntax = Syntax.of(transfer_syntax_uid)
-    found = walk(data, syntax, stop=tag_of("SeriesInstanceUID") + 1)
+    found = walk(data, syntax, stop=tag_of("SeriesInstanceUID") + 1, is_whole=is_whole)
     header = Header(data, syntax, found.elements)
     values: list[str] = []
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):

@@ -84,7 +84,7 @@ def _walk_file(root: Path, instance: InstanceRef) -> tuple[bytes, Walk]:
     try:
         with open(root / instance.file, "rb") as file:
             for data, is_all in prefixes(file, instance.offset, instance.length, instance.transfer_syntax_uid):
-                found = walk(data, syntax)
+                found = walk(data, syntax, is_whole=is_all)
                 # a few bytes more than the header, so that the length of the pixel data is among them
                 if is_all or (found.end is End.REACHED and found.position + 12 <= len(data)):
                     break

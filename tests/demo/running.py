@@ -18,6 +18,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove, Verification
 
+from dicom_node.deliver.checkpoint import guard
 from tests.places import LUNG_NODULE, REPOSITORY
 
 from .study import DemoFailed, Instance, Study
@@ -127,9 +128,8 @@ def store(study: Study, port: int) -> None:
     groups = list(contexts.items())
     for start in range(0, len(groups), 128):  # no association has more contexts
         part = dict(groups[start : start + 128])
-        association = AE(ae_title=MODALITY).associate(
-            "127.0.0.1", port, contexts=[build_context(sop_class, syntax) for sop_class, syntax in part], ae_title=ARCHIVE
-        )
+        wanted = [build_context(sop_class, syntax) for sop_class, syntax in part]
+        association = guard(AE(ae_title=MODALITY).associate("127.0.0.1", port, contexts=wanted, ae_title=ARCHIVE))
         if not association.is_established:
             raise DemoFailed("the archive takes none of these files")
         for key in part:

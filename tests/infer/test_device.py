@@ -84,7 +84,7 @@ def test_headers_are_read_ahead_where_the_child_has_nothing_else_to_do(
 
     def ahead(root: Path) -> bool:
         root.mkdir(exist_ok=True)
-        return device.read_ahead(infer.AheadRequest(str(root), (image,)), time_limit_s=30.0, memory_limit_mb=LIMIT_MB)
+        return device.read_ahead(infer.AheadRequest(str(root), (image,)), time_limit_s=30.0)
 
     assert not ahead(tmp_path)  # no child is started for it
     device.start()
