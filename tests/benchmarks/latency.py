@@ -90,7 +90,7 @@ def measure(folder: Path, *, rounds: int, slices: int = 300, pixels: int = 512) 
                         latency.traces.append(node.run("trace", study.study_instance_uid).stdout)
             finally:
                 straight.kill()
-                straight.wait()
+                straight.communicate()  # its pipes are closed, its end awaited
                 node.kill()
     return latency
 

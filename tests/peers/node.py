@@ -66,7 +66,13 @@ class NodeProcess:
                 env={**os.environ, **self.environment},
             )
         process = self.process
-        wait_until(lambda: process.poll() is not None or answers_echo(self.port, tls=self.tls), limit_s=START_LIMIT_S, what=self._log_end)
+        try:
+            wait_until(
+                lambda: process.poll() is not None or answers_echo(self.port, tls=self.tls), limit_s=START_LIMIT_S, what=self._log_end
+            )
+        except AssertionError:
+            self.kill()  # or it would run for ever, since nobody yet knows that there is something to end
+            raise
         if process.poll() is not None:
             self.process = None
             raise AssertionError(f"the node ended with {process.returncode}: {self._log_end()}")
