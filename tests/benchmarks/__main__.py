@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=None, help="where the tables go; left out: to standard output")
     parser.add_argument("--folder", type=Path, default=None, help="on which disk (left out: where temporary files lie)")
     options = parser.parse_args()
-    report, head = Report(), _head(is_short=options.short, folder=options.folder)
+    report, head = Report(page=options.page), _head(is_short=options.short, folder=options.folder)
     for line in run(report, is_short=options.short, only=options.only, folder=options.folder):
         print(line, flush=True)
         if options.page is not None:  # after each part: a run of half an hour may be cut

@@ -19,6 +19,10 @@ class Figures:
         """What there are values of, in the order in which the first came."""
         return tuple(self._values)
 
+    def values(self, what: Hashable) -> tuple[float, ...]:
+        """Each round's, in order."""
+        return tuple(self._values[what])
+
     def median(self, what: Hashable) -> float:
         return statistics.median(self._values[what])
 

@@ -1,5 +1,11 @@
 """The last line and the page: what was not measured says so, and what misses its target."""
 
+from itertools import product
+from pathlib import Path
+
+from .figures import Figures
+from .intake import Intake
+from .plots import draw_bars, draw_curves, draw_intake
 from .whole import Report, Target
 
 
@@ -24,3 +30,19 @@ def test_what_misses_its_target_stands_in_the_page_in_plain_sight() -> None:
     assert "| not now | at most 1 | left out in this run |" in page
     assert page.startswith("# Head\n\n")
     assert page.endswith("## Rest\n")
+
+
+def test_a_picture_is_drawn_for_a_page_and_left_out_where_there_is_none(tmp_path: Path) -> None:
+    found = Intake(names=("node", "Orthanc"))
+    growth = Figures()
+    for name, count in product(found.names, (1, 4)):
+        found.rate.add((name, count), 100.0 * count)
+        found.cpu.add((name, count), 2.0)
+        growth.add(("studies", count), 1.0)
+    drawn = {"intake": draw_intake(found, (1, 4)), "growth": draw_curves(growth, ("studies",), ("s a study",))}
+    drawn["bars"] = draw_bars(growth, growth.known, "seconds")
+    report = Report(page=tmp_path / "performance.md")
+    for name, figure in drawn.items():
+        assert report.picture(name, "Words", figure) == f"\n\n![Words](images/performance-{name}.png)"
+        assert (tmp_path / "images" / f"performance-{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert Report().picture(name, "Words", figure) == ""

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from . import growth, intake, latency, memory, window, writing
 from .intake import NODE, ORTHANC, STORESCP
+from .plots import draw_bars, draw_curves, draw_intake
 from .tables import intake_table, latency_table, spread_table, targets_table
 
 _IN_MEMORY = Path("/dev/shm")
@@ -41,6 +44,16 @@ class Report:
     sections: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    page: Path | None = None  # pictures go into the folder `images` beside it
+
+    def picture(self, name: str, words: str, figure: Figure) -> str:
+        """A line of the page that shows it; nothing where there is no page."""
+        if self.page is None:
+            return ""
+        file = self.page.parent / "images" / f"performance-{name}.png"
+        file.parent.mkdir(exist_ok=True)
+        figure.savefig(file)
+        return f"\n\n![{words}](images/{file.name})"
 
     @property
     def last_line(self) -> str:
@@ -98,7 +111,8 @@ def _intake(report: Report, place: Path, *, rounds: int, is_short: bool, is_disk
     counts = (1, 4) if is_short else (1, 4, 16)
     found = intake.measure(place, rounds=rounds, associations=counts, images=400)
     where = "on the disk, as each is shipped" if is_disk else "in memory, where no promise costs anything"
-    report.sections.append(f"## Intake {where}\n\n{intake_table(found, counts)}")
+    shown = report.picture("intake-disk" if is_disk else "intake-memory", f"Intake {where}", draw_intake(found, counts))
+    report.sections.append(f"## Intake {where}\n\n{intake_table(found, counts)}{shown}")
     report.wrong += found.wrong
     if not is_disk:
         slowest = min(found.rate.ratio((NODE, count), (STORESCP, count)) for count in counts)
@@ -130,7 +144,8 @@ def _writing(report: Report, place: Path, *, rounds: int) -> None:
 
 def _windows(report: Report, place: Path, *, rounds: int, with_torch: bool) -> None:
     found = window.measure(place, rounds=rounds, with_torch=with_torch)
-    report.sections.append(f"## Sliding window\n\n{found.count} windows.\n\n{spread_table(found.seconds, 'seconds')}")
+    shown = report.picture("windows", "Sliding window", draw_bars(found.seconds, found.seconds.known, "seconds"))
+    report.sections.append(f"## Sliding window\n\n{found.count} windows.\n\n{spread_table(found.seconds, 'seconds')}{shown}")
     report.wrong += found.wrong
     report.targets.append(Target("sliding window, time outside the network by time inside", 0.05, found.overhead, "window_overhead"))
     vs_monai = found.vs_monai if with_torch else None
@@ -139,7 +154,8 @@ def _windows(report: Report, place: Path, *, rounds: int, with_torch: bool) -> N
 
 def _latency(report: Report, place: Path, *, rounds: int) -> None:
     found = latency.measure(place, rounds=rounds)
-    report.sections.append(f"## From the last image to the result\n\n{latency_table(found)}")
+    shown = report.picture("latency", "From the last image to the result", draw_bars(found.seconds, found.seconds.known, "seconds"))
+    report.sections.append(f"## From the last image to the result\n\n{latency_table(found)}{shown}")
     report.wrong += found.wrong
     ratio = found.seconds.ratio(latency.NODE, latency.STRAIGHT)
     meaning = "300 slices, from the last response to the last result, our time by the straight program's"
@@ -157,7 +173,9 @@ def _memory(report: Report, place: Path, *, is_short: bool) -> None:
 
 def _growth(report: Report, place: Path) -> None:
     found = growth.measure(place, rounds=1, studies=(1, 8, 64), slices=(100, 300, 1000, 3000), models=(1, 10, 30))
-    report.sections.append(f"## Growth\n\n{spread_table(found.seconds, 'seconds')}")
+    words = ("s a study, of so many that waited", "s a study of so many slices", "s a model, of so many")
+    shown = report.picture("growth", "Growth", draw_curves(found.seconds, ("studies", "slices", "models"), words))
+    report.sections.append(f"## Growth\n\n{spread_table(found.seconds, 'seconds')}{shown}")
 
 
 @contextmanager
