@@ -37,6 +37,7 @@ from dicom_node.values import (
     Held,
     Holding,
     Key,
+    ObjectKind,
     PeerName,
     Priority,
     Proof,
@@ -319,8 +320,12 @@ class Sending:
 
     def _destination(self, name: str) -> Destination:
         peer = self._config.peers[name]
+        segmentation = ObjectKind.LABEL_MAP if peer.segmentation == "labelmap" else ObjectKind.SEGMENTATION
         profile = encode.Profile(
-            ae_title=self.title, node_version=dicom_node.__version__, language=self._config.node.language, segmentation=peer.segmentation
+            ae_title=self.title,
+            node_version=dicom_node.__version__,
+            language=self._config.node.language,
+            objects=(segmentation, ObjectKind.REPORT_3D),
         )
         return Destination(PeerName(name), peer, profile)
 

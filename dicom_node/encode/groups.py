@@ -12,6 +12,7 @@ from dicom_node.values import Analysed, CodedConcept, Finding, Measurement, Role
 
 from .images import references
 from .inputs import Inputs
+from .kinds import KINDS
 from .sentences import comment_item, not_detected
 from .titles import LATERALITY
 
@@ -28,7 +29,8 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
     Source: PS3.16 TID 1411, 1419. The reference is built from UIDs: highdicom's own way fails for a single segment, whose
     number lies in the shared functional groups.
     """
-    result = inputs.result
+    result, segmentation = inputs.result, inputs.profile.segmentation
+    assert segmentation is not None
     measurements = [_measurement(measurement, result) for measurement in finding.measurements]
     concepts = (_code(SCORE), codes.DCM.ThresholdValue)
     scores = zip(concepts, numbers_of(finding, result)[len(measurements) :], strict=False)  # there may be no threshold, or no score
@@ -36,8 +38,8 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_identifier),
         referenced_segment=hd.sr.ReferencedSegment(
-            sop_class_uid=inputs.profile.segmentation_class,
-            sop_instance_uid=inputs.uids(Role.SEGMENTATION).instance,
+            sop_class_uid=KINDS[segmentation].sop_class_uid,
+            sop_instance_uid=inputs.uids(segmentation).instance,
             segment_number=finding.number,
             source_series=hd.sr.SourceSeriesForSegmentation(result.series_instance_uid),
         ),

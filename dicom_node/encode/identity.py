@@ -5,8 +5,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dicom_node.values import Role, derive_uid
+from dicom_node.values import ObjectKind, Role, derive_uid
 
+from .kinds import KINDS
 from .profile import Profile
 
 
@@ -19,19 +20,23 @@ class ObjectUids:
     dimension_organization: str
 
 
-def derive_object_uids(result_key: str, role: Role, profile: Profile) -> ObjectUids:
-    """The UIDs of the object that a result gives in this role under this profile, whether or not it was ever made."""
+def derive_object_uids(result_key: str, kind: ObjectKind, profile: Profile, number: int = 1) -> ObjectUids:
+    """The UIDs of the object of this kind that a result gives under this profile, whether or not it was ever made.
+
+    `number` counts the instances of one series from 1, where the kind has several.
+    """
+    names = result_key, KINDS[kind].role, profile.digest_of(kind)
     return ObjectUids(
-        instance=derive_uid(result_key, role, profile.digest, "instance"),
-        series=derive_uid(result_key, role, profile.digest, "series"),
-        dimension_organization=derive_uid(result_key, role, profile.digest, "dimension organization"),
+        instance=derive_uid(*names, "instance", *([] if number == 1 else [str(number)])),
+        series=derive_uid(*names, "series"),
+        dimension_organization=derive_uid(*names, "dimension organization"),
     )
 
 
 def derive_series_number(package_name: str, role: Role, taken: int | None) -> int:
     """A number from 9000 on, the same for the same model and role, and not `taken`, the number of the source series."""
-    number = 9000 + 2 * (zlib.crc32(package_name.encode()) % 400) + list(Role).index(role)
-    return number + 900 if number == taken else number
+    number = 9000 + 20 * (zlib.crc32(package_name.encode()) % 400) + list(Role).index(role)
+    return number + 8000 if number == taken else number
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -8,12 +8,14 @@ from typing import Any
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ReportRef, Role, SeriesHeaders
+from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ObjectKind, ReportRef, SeriesHeaders
 
 from .identity import ObjectUids, derive_object_uids, derive_series_number
+from .kinds import KINDS
 from .profile import Profile
 from .source import Source, read_source
 from .titles import series_description
+from .words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,18 @@ class Inputs:
     profile: Profile
     replaced: ReportRef | None
 
-    def uids(self, role: Role) -> ObjectUids:
-        """The UIDs of the object in this role."""
-        return derive_object_uids(self.result.key, role, self.profile)
+    def uids(self, kind: ObjectKind, number: int = 1) -> ObjectUids:
+        """The UIDs of the object of this kind; of that number, where there are several."""
+        return derive_object_uids(self.result.key, kind, self.profile, number)
 
-    def names(self, role: Role) -> dict[str, Any]:
+    def names(self, kind: ObjectKind, number: int = 1) -> dict[str, Any]:
         """What highdicom takes for every kind of object alike: UIDs, numbers, and the equipment, which is the node."""
-        uids, profile = self.uids(role), self.profile
+        uids, profile = self.uids(kind, number), self.profile
         return {
             "sop_instance_uid": uids.instance,
-            "instance_number": 1,
+            "instance_number": number,
             "series_instance_uid": uids.series,
-            "series_number": derive_series_number(self.result.package.name, role, self.source.series_number),
+            "series_number": derive_series_number(self.result.package.name, KINDS[kind].role, self.source.series_number),
             "series_description": series_description(self.result.package),
             "manufacturer": profile.manufacturer,
             "manufacturer_model_name": profile.model_name,
@@ -48,6 +50,11 @@ class Inputs:
             "device_serial_number": profile.ae_title,
             "transfer_syntax_uid": ExplicitVRLittleEndian,
         }
+
+    @property
+    def words(self) -> Words:
+        """How text of our own is written beside what is copied from the images."""
+        return Words(self.source.is_recoded)
 
     def first_alone(self) -> "Inputs":
         """The same with the first of its instances only."""

@@ -1,50 +1,55 @@
 """A result as whole DICOM objects."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, PackageRef, ReportRef, Role, SeriesHeaders
+from dicom_node.values import Analysed, DicomObject, ObjectKind, PackageRef, ReportRef, SeriesHeaders
 
 from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .inputs import Inputs, read_inputs
+from .kinds import KINDS
 from .profile import Profile
 from .seg import make_segmentation
 from .sr import make_report
-from .words import Words
 
 
 def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: ReportRef | None = None) -> tuple[DicomObject, ...]:
     """The objects of a result, in the order in which a viewer needs them: the segmentation, then the report that refers to it.
 
-    Without findings there is the report alone. `replaced` is the report of the result's predecessor, where one was sent. The same
+    Without findings there are only those that say so. `replaced` is the report of the result's predecessor, where one was sent. The same
     arguments give the same bytes, on every machine and every day. Raises EncodingError where an object cannot be made.
     """
     inputs = read_inputs(result, headers, profile, replaced)
-    segmentation = (encode_segmentation(inputs),) if result.findings else ()
-    return (*segmentation, encode_report(inputs))
+    kinds = (kind for kind in profile.objects if result.findings or kind not in _OF_FINDINGS)
+    return tuple(made for kind in kinds for made in encode_kind(inputs, kind))
 
 
-def encode_segmentation(inputs: Inputs) -> DicomObject:
-    """The segmentation alone, of a result that has findings."""
-    with _failing_as("segmentation"):
-        return _finish(*make_segmentation(inputs), Role.SEGMENTATION, inputs)  # and keep none of its parts
+def encode_kind(inputs: Inputs, kind: ObjectKind) -> tuple[DicomObject, ...]:
+    """The objects of one kind alone; those of `_OF_FINDINGS` only of a result that has findings."""
+    with _failing_as(KINDS[kind].role.value):
+        return tuple(_finish(*made, kind, inputs) for made in _MAKERS[kind](inputs, kind))  # and keep none of its parts
 
 
-def encode_report(inputs: Inputs) -> DicomObject:
-    """The report alone."""
-    with _failing_as("report"):
-        return _finish(*make_report(inputs, Words(inputs.source.is_recoded)), Role.REPORT, inputs)
+# A maker gives, for each instance, a data set and its elements that are encoded already.
+_Maker = Callable[[Inputs, ObjectKind], Iterable[tuple[Dataset, Values]]]
+_MAKERS: Mapping[ObjectKind, _Maker] = {
+    ObjectKind.SEGMENTATION: lambda inputs, kind: [make_segmentation(inputs, kind)],
+    ObjectKind.LABEL_MAP: lambda inputs, kind: [make_segmentation(inputs, kind)],
+    ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
+}
+# What is about regions alone, and is not made where there are none.
+_OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})
 
 
-def _finish(dataset: Dataset, encoded: Values, role: Role, inputs: Inputs) -> DicomObject:
+def _finish(dataset: Dataset, encoded: Values, kind: ObjectKind, inputs: Inputs) -> DicomObject:
     """Times, qualification, equipment and whose images they are, in any kind of object; then its bytes."""
-    source, words = inputs.source, Words(inputs.source.is_recoded)
+    source, words = inputs.source, inputs.words
     dataset.InstanceCreationDate = dataset.ContentDate = dataset.SeriesDate = source.moment.date
     dataset.InstanceCreationTime = dataset.ContentTime = dataset.SeriesTime = source.moment.time
     dataset.ContentQualification = _qualification(inputs.result.package)
@@ -52,7 +57,8 @@ def _finish(dataset: Dataset, encoded: Values, role: Role, inputs: Inputs) -> Di
     words.fit(dataset)
     everything = {**source.identity, **encoded, **contributing_equipment(source, inputs.result.package, inputs.profile, words)}
     return DicomObject(
-        role=role,
+        role=KINDS[kind].role,
+        kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),

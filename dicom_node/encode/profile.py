@@ -4,24 +4,23 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from dicom_node.values import derive_digest
+from dicom_node.values import ObjectKind, Role, derive_digest
 
-SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
-LABEL_MAP_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
+from .kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Everything outside result and images that changes the bytes of an object; all of it goes into the object's UIDs.
+    """Everything outside result and images that decides which objects there are and what is in them.
 
-    `station_name` empty means: the AE title. `manufacturer` and `model_name` are the node's own, not those of a model. `segmentation`
-    says of which kind segmentations are: BINARY, a bit for each pixel and segment, or LABELMAP, in which segments cannot overlap.
+    `objects` are in the order in which a viewer needs them: what another one names comes before it. `station_name` empty means: the AE
+    title. `manufacturer` and `model_name` are the node's own, not those of a model.
     """
 
     ae_title: str
     node_version: str
     language: Literal["en", "fr"] = "en"
-    segmentation: Literal["binary", "labelmap"] = "binary"
+    objects: tuple[ObjectKind, ...] = (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)
     station_name: str = ""
     manufacturer: str = "dicom-node"
     model_name: str = "dicom-node"
@@ -31,11 +30,14 @@ class Profile:
         return self.station_name or self.ae_title
 
     @property
-    def segmentation_class(self) -> str:
-        """The SOP class of segmentations (PS3.4 B.5)."""
-        return SEGMENTATION_STORAGE if self.segmentation == "binary" else LABEL_MAP_SEGMENTATION_STORAGE
+    def segmentation(self) -> ObjectKind | None:
+        """The kind of segmentation among the objects; None where there is none."""
+        return next((kind for kind in self.objects if KINDS[kind].role is Role.SEGMENTATION), None)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 over every field."""
-        return derive_digest(*(f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)))
+    def digest_of(self, kind: ObjectKind) -> str:
+        """SHA-256 over everything here that changes the bytes of an object of this kind; it goes into the object's UIDs.
+
+        Other objects beside it do not, unless it names them: so an object that is there keeps its UID where another one is exchanged.
+        """
+        fields = (f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self) if field.name != "objects")
+        return derive_digest(*fields, kind, *([str(self.segmentation)] if KINDS[kind].names_segmentation else []))

@@ -17,7 +17,7 @@ from pydicom.uid import CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, Role
+from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, ObjectKind
 
 from .elements import Elements, Values, sequence_value, tag_of
 from .frames import FrameItems, count_frames, describe_frames, do_overlap, find_slices, pack_frames
@@ -26,8 +26,13 @@ from .inputs import Inputs
 from .label_map import count_planes, describe_planes, pack_labels
 from .titles import LATERALITY, series_description
 
+_TYPES = {
+    ObjectKind.SEGMENTATION: hd.seg.SegmentationTypeValues.BINARY,
+    ObjectKind.LABEL_MAP: hd.seg.SegmentationTypeValues.LABELMAP,
+}
 
-def make_segmentation(inputs: Inputs) -> tuple[Dataset, Values]:
+
+def make_segmentation(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Values]:
     """The segmentation of a result that has findings, and its elements that are encoded already: Pixel Data, what lies with each frame,
     and what is copied from the images.
 
@@ -35,11 +40,11 @@ def make_segmentation(inputs: Inputs) -> tuple[Dataset, Values]:
     (tests/encode/test_frames.py shows that it would make the same of all). Raises EncodingError where a mask is empty, leaves the
     grid, overlaps another one in a label map, or the images have no place in the patient.
     """
-    geometry, is_label_map = inputs.result.geometry, inputs.profile.segmentation == "labelmap"
+    geometry, is_label_map = inputs.result.geometry, kind is ObjectKind.LABEL_MAP
     segments = find_slices(inputs.result.findings, geometry.shape)
     slices = sorted({index for segment in segments for index in segment.slices})
     count = count_planes(segments, geometry.shape) if is_label_map else count_frames(segments, geometry.shape)
-    segmentation = _make_small(inputs, slices[0])
+    segmentation = _make_small(inputs, kind, slices[0])
     (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
     del segmentation.PerFrameFunctionalGroupsSequence, segmentation.PixelData
     _, segmentation.Rows, segmentation.Columns = geometry.shape
@@ -48,7 +53,7 @@ def make_segmentation(inputs: Inputs) -> tuple[Dataset, Values]:
     positions = {index: _position(inputs, index) for index in slices}
     if (is_label_map or len(segments) == 1) and _lie_evenly(list(positions.values()), inputs.frame(0)):
         segmentation.DimensionOrganizationType = "3D"
-    _name_dimensions(segmentation, inputs.uids(Role.SEGMENTATION))
+    _name_dimensions(segmentation, inputs.uids(kind))
     sources = {index: _source(inputs, index) for index in slices}
     items = FrameItems.of(example, sources, {index: "\\".join(position).encode() for index, position in positions.items()})
     if is_label_map:
@@ -63,25 +68,25 @@ def make_segmentation(inputs: Inputs) -> tuple[Dataset, Values]:
     }
 
 
-def _make_small(inputs: Inputs, index: int) -> Dataset:
+def _make_small(inputs: Inputs, kind: ObjectKind, index: int) -> Dataset:
     """A segmentation of one slice of one row, in which each segment has one pixel."""
     count = len(inputs.result.findings)
-    return _make(inputs, [_stand_in(inputs, index, columns=count)], np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count))
+    return _make(inputs, kind, [_stand_in(inputs, index, columns=count)], np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count))
 
 
-def _make(inputs: Inputs, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer]) -> Dataset:
+def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer]) -> Dataset:
     """What highdicom makes of stand-ins and the pixels on them."""
     result, profile = inputs.result, inputs.profile
     return hd.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels,
-        segmentation_type=hd.seg.SegmentationTypeValues(profile.segmentation.upper()),
+        segmentation_type=_TYPES[kind],
         segment_descriptions=[_segment(finding, result) for finding in result.findings],
         content_label="AI_SEGMENTATION",
         content_description=series_description(result.package),
         content_creator_name=re.sub(r"[=^]", "_", profile.ae_title) + "^",  # type 2, and dcmqi warns where it is empty
         omit_empty_frames=True,
-        **inputs.names(Role.SEGMENTATION),
+        **inputs.names(kind),
     )
 
 

@@ -12,13 +12,14 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_node.texts import Language
-from dicom_node.values import Finding, ReportRef, Role
+from dicom_node.values import Finding, ObjectKind, ReportRef
 
 from .elements import Elements, read_elements, sequence_value, tag_of
 from .group_forms import encode_groups, find_examples
 from .groups import SCHEME, found_group, not_detected_group
 from .images import encode_content, encode_evidence, image_library
 from .inputs import Inputs
+from .kinds import KINDS
 from .seg import empty_patient_and_study
 from .sentences import comment_item, root_comment
 from .words import Words
@@ -34,13 +35,14 @@ _PROCEDURES = {  # CID 100, where the images name no procedure
 }
 
 
-def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
+def make_report(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Elements]:
     """The report of a result, and its elements that are encoded already: content, evidence, and what is copied from the images.
 
     highdicom makes it with the first image alone and one group of each form; all images and the groups of all findings take their
     places (tests/encode/test_groups.py shows that it would make the same of all).
     """
-    report = _make(inputs.first_alone(), find_examples(inputs.result.findings))
+    words = inputs.words
+    report = _make(inputs.first_alone(), kind, find_examples(inputs.result.findings))
     words.fit(report)
     return report, inputs.source.request | {
         tag_of("ContentSequence"): ("SQ", _encode_content(report, inputs, words)),
@@ -51,7 +53,7 @@ def make_report(inputs: Inputs, words: Words) -> tuple[Dataset, Elements]:
     }
 
 
-def _make(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
+def _make(inputs: Inputs, kind: ObjectKind, findings: Sequence[Finding]) -> Dataset:
     """What highdicom makes, with a group for each of these findings."""
     report = hd.sr.Comprehensive3DSR(
         evidence=_evidence(inputs),
@@ -60,7 +62,7 @@ def _make(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
         is_final=False,
         is_verified=False,
         coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="dicom-node", responsible_organization=inputs.profile.manufacturer)],
-        **inputs.names(Role.REPORT),
+        **inputs.names(kind),
     )
     if inputs.replaced is not None:
         report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
@@ -127,11 +129,11 @@ def _evidence(inputs: Inputs) -> Sequence[Dataset]:
         instance = empty_patient_and_study(inputs.result)
         instance.SOPClassUID, instance.SOPInstanceUID = headers.instance.sop_class_uid, uid
         evidence.append(instance)
-    if inputs.result.findings:
-        segmentation = inputs.uids(Role.SEGMENTATION)
-        instance = empty_patient_and_study(inputs.result)
-        instance.SOPClassUID, instance.SOPInstanceUID = inputs.profile.segmentation_class, segmentation.instance
-        instance.SeriesInstanceUID = segmentation.series
+    segmentation = inputs.profile.segmentation
+    if inputs.result.findings and segmentation is not None:
+        uids, instance = inputs.uids(segmentation), empty_patient_and_study(inputs.result)
+        instance.SOPClassUID, instance.SOPInstanceUID = KINDS[segmentation].sop_class_uid, uids.instance
+        instance.SeriesInstanceUID = uids.series
         evidence.append(instance)
     return evidence
 

@@ -4,7 +4,7 @@ from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .holding import CommitmentReport, Held, Holding, TakenReport, held_of
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
 from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest, derive_key, derive_uid
-from .objects import DeliveryState, DicomObject, Priority, Proof, Provider, ReportRef, Role, StorePriority
+from .objects import DeliveryState, DicomObject, ObjectKind, Priority, Proof, Provider, ReportRef, Role, StorePriority
 from .reasons import Reason
 from .result import (
     Analysed,
@@ -54,6 +54,7 @@ __all__ = [
     "Laterality",
     "Mask",
     "Measurement",
+    "ObjectKind",
     "NotAnalysed",
     "PackageName",
     "PackageRef",

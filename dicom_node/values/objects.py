@@ -5,10 +5,31 @@ from enum import IntEnum, StrEnum
 
 
 class Role(StrEnum):
-    """What an object is for; part of the name that its UID is derived from."""
+    """What an object is for; part of the name that its UID is derived from, and of its series number (new ones at the end)."""
 
     SEGMENTATION = "segmentation"
     REPORT = "report"
+    REGIONS = "regions"  # a report whose findings are outlines on single images
+    CAPTURE = "capture"
+    PAGE = "page"
+    KEY_IMAGES = "key-images"
+    OUTLINES = "outlines"
+
+
+class ObjectKind(StrEnum):
+    """In which form an object is written, as the configuration names it (`encode.kinds` has the SOP class of each)."""
+
+    SEGMENTATION = "segmentation"
+    LABEL_MAP = "labelmap"
+    REPORT_3D = "report-3d"
+    REPORT_COMPREHENSIVE = "report-comprehensive"
+    REPORT_ENHANCED = "report-enhanced"
+    REPORT_TEXT = "report-text"
+    REGIONS = "regions"
+    CAPTURE = "capture"
+    PAGE = "page"
+    KEY_IMAGES = "key-images"
+    OUTLINES = "outlines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +46,7 @@ class DicomObject:
     """A whole Part 10 file, in memory, made from one result: the same result and profile give the same bytes."""
 
     role: Role
+    kind: ObjectKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

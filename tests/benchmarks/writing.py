@@ -24,8 +24,8 @@ from pydicom.dataset import Dataset
 from dicom_node import encode
 from dicom_node.encode import seg
 from dicom_node.encode.inputs import Inputs, read_inputs
-from dicom_node.encode.objects import encode_report, encode_segmentation
-from dicom_node.values import Analysed, Role, SeriesHeaders
+from dicom_node.encode.objects import encode_kind
+from dicom_node.values import Analysed, ObjectKind, SeriesHeaders
 from tests.encode.reference import find_differences, make_pixels, make_report_with_highdicom, make_with_highdicom
 from tests.encode.results import PROFILE, finding, geometry_of, named, read_headers, result_of, walk
 from tests.make import base_anatomy, make_series
@@ -37,7 +37,8 @@ NODE, HIGHDICOM, DCMQI = "node", "highdicom", "dcmqi"
 BOTH, BACK = "node, its report too", "node, both read back"
 DCMQI_ONE = "dcmqi, one image in its library"
 SEGMENTATION, LABEL_MAP, REPORT = "segmentation", "label map", "report"
-_PROFILES = {SEGMENTATION: PROFILE, LABEL_MAP: dataclasses.replace(PROFILE, segmentation="labelmap")}
+_TYPES = {ObjectKind.SEGMENTATION: hd.seg.SegmentationTypeValues.BINARY, ObjectKind.LABEL_MAP: hd.seg.SegmentationTypeValues.LABELMAP}
+_PROFILES = {SEGMENTATION: PROFILE, LABEL_MAP: dataclasses.replace(PROFILE, objects=(ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D))}
 _SPACING_MM = (1.0, 0.7, 0.7)
 
 Labels = npt.NDArray[np.integer]
@@ -125,15 +126,16 @@ def measure(folder: Path, *, rounds: int, segments: Sequence[int], groups: Seque
 
 def _segmentation_case(folder: Path, source: Source, kind: str, count: int, writing: Writing) -> Case:
     folder.mkdir()
-    profile = _PROFILES[kind]
+    profile, made_kind = _PROFILES[kind], _PROFILES[kind].objects[0]
     result = add_ellipsoids(source.empty, count)
     labels = make_pixels(result)
     inputs = read_inputs(result, source.headers, profile)
     objects = encode.encode(result, source.headers, profile)
-    command = dcmqi.segmentation_command(folder, source.folder, labels, result, profile.segmentation)
+    command = dcmqi.segmentation_command(folder, source.folder, labels, result, _TYPES[made_kind].value.lower())
 
     def write_node(file: Path) -> None:
-        file.write_bytes(encode_segmentation(read_inputs(result, source.headers, profile)).content)
+        (made,) = encode_kind(read_inputs(result, source.headers, profile), made_kind)
+        file.write_bytes(made.content)
 
     def write_both(file: Path) -> None:
         segmentation, report = encode.encode(result, source.headers, profile)
@@ -191,9 +193,9 @@ def _write_with_highdicom(file: Path, source: Source, labels: Labels, inputs: In
     hd.seg.Segmentation(
         source_images=source.datasets,
         pixel_array=labels,
-        segmentation_type=hd.seg.SegmentationTypeValues(inputs.profile.segmentation.upper()),
+        segmentation_type=_TYPES[inputs.profile.objects[0]],
         segment_descriptions=[seg._segment(one, inputs.result) for one in inputs.result.findings],
-        **inputs.names(Role.SEGMENTATION),
+        **inputs.names(inputs.profile.objects[0]),
     ).save_as(file)
 
 
@@ -229,15 +231,17 @@ def _report_case(folder: Path, source: Source, count: int) -> Case:
     segmentation = folder / "context" / "seg.dcm"
     segmentation.parent.mkdir()
     one_segment = dataclasses.replace(result, findings=result.findings[:1])  # dcmqi reads whose it is, and no segments
-    segmentation.write_bytes(encode_segmentation(read_inputs(one_segment, source.headers, PROFILE)).content)
-    uid = inputs.uids(Role.SEGMENTATION).instance
+    (made,) = encode_kind(read_inputs(one_segment, source.headers, PROFILE), ObjectKind.SEGMENTATION)
+    segmentation.write_bytes(made.content)
+    uid = inputs.uids(ObjectKind.SEGMENTATION).instance
     commands = {}
     for name, files in ((DCMQI, source.files), (DCMQI_ONE, source.files[:1])):
         (folder / name).mkdir()
         commands[name] = dcmqi.report_command(folder / name, source.folder, files, segmentation, result, uid)
 
     def write_node(file: Path) -> None:
-        file.write_bytes(encode_report(read_inputs(result, source.headers, PROFILE)).content)
+        (made,) = encode_kind(read_inputs(result, source.headers, PROFILE), ObjectKind.REPORT_3D)
+        file.write_bytes(made.content)
 
     def check(file: Path, name: str) -> list[str]:
         wrong = find_wrong_measurements(read_measurements(file), result)

@@ -11,7 +11,7 @@ from pydicom.tag import Tag
 
 from dicom_node.encode import seg, sr
 from dicom_node.encode.inputs import Inputs
-from dicom_node.values import Analysed, Role
+from dicom_node.values import Analysed, ObjectKind
 from tests.encode.results import raw_value
 
 # What every kind of object gets alike when it is finished, whoever made it.
@@ -67,7 +67,7 @@ def _have_equal_bits(made: Dataset, wanted: Dataset) -> bool:
 
 def make_report_with_highdicom(inputs: Inputs) -> Dataset:
     """With a group of highdicom's own for each finding."""
-    return sr._make(inputs, inputs.result.findings)
+    return sr._make(inputs, ObjectKind.REPORT_3D, inputs.result.findings)
 
 
 def make_with_highdicom(inputs: Inputs) -> Dataset:
@@ -82,9 +82,11 @@ def make_with_highdicom(inputs: Inputs) -> Dataset:
         stand_in = seg._stand_in(inputs, index, columns)
         stand_in.Rows, stand_in.SOPInstanceUID = rows, f"2.25.{index + 1}"
         stand_ins.append(stand_in)
-    made = seg._make(inputs, stand_ins, make_pixels(result)[slices])
+    kind = inputs.profile.segmentation
+    assert kind is not None
+    made = seg._make(inputs, kind, stand_ins, make_pixels(result)[slices])
     _refer_to_sources(made, inputs)
-    seg._name_dimensions(made, inputs.uids(Role.SEGMENTATION))
+    seg._name_dimensions(made, inputs.uids(kind))
     return made
 
 

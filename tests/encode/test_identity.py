@@ -9,31 +9,44 @@ from pydicom.uid import UID
 
 from dicom_node.encode import Profile
 from dicom_node.encode.identity import NO_MOMENT, Moment, derive_object_uids, derive_series_number, find_latest_moment
-from dicom_node.values import Role
+from dicom_node.values import ObjectKind, Role
 from tests.encode.results import PROFILE
 
 
-@given(st.text(), st.sampled_from(Role), st.text())
-def test_derived_uids_are_legal_and_differ_by_role(key: str, role: Role, version: str) -> None:
+@given(st.text(), st.sampled_from(ObjectKind), st.text())
+def test_derived_uids_are_legal_and_differ_by_kind(key: str, kind: ObjectKind, version: str) -> None:
     """Trap: UID over 64 characters or with leading zeros."""
     profile = Profile(ae_title="A", node_version=version)
-    uids = dataclasses.astuple(derive_object_uids(key, role, profile))
-    others = [uid for other in Role if other is not role for uid in dataclasses.astuple(derive_object_uids(key, other, profile))]
-    assert len({*uids, *others}) == len(uids) * len(Role)
+    uids = dataclasses.astuple(derive_object_uids(key, kind, profile))
+    others = [uid for other in ObjectKind if other is not kind for uid in dataclasses.astuple(derive_object_uids(key, other, profile))]
+    assert len({*uids, *others}) == len(uids) * len(ObjectKind)
     assert all(len(uid) <= 64 and UID(uid).is_valid for uid in uids)
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Profile)])
 def test_every_field_of_the_profile_changes_the_uids(field: str) -> None:
     """Two destinations may get other objects, never other bytes under one UID."""
-    other = dataclasses.replace(PROFILE, **{field: "fr" if field == "language" else "other"})
-    assert derive_object_uids("key", Role.REPORT, PROFILE).instance != derive_object_uids("key", Role.REPORT, other).instance
+    changed = {"language": "fr", "objects": (ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D)}.get(field, "other")
+    other = dataclasses.replace(PROFILE, **{field: changed})
+    report = ObjectKind.REPORT_3D
+    assert derive_object_uids("key", report, PROFILE).instance != derive_object_uids("key", report, other).instance
 
 
-@given(st.text(min_size=1), st.integers(0, 12000))
+def test_an_object_keeps_its_uid_where_another_one_beside_it_is_exchanged() -> None:
+    other = dataclasses.replace(PROFILE, objects=(ObjectKind.SEGMENTATION, ObjectKind.REPORT_COMPREHENSIVE))
+    same = ObjectKind.SEGMENTATION
+    assert derive_object_uids("key", same, PROFILE) == derive_object_uids("key", same, other)
+
+
+def test_instances_of_one_series_differ() -> None:
+    first, second = (derive_object_uids("key", ObjectKind.CAPTURE, PROFILE, number) for number in (1, 2))
+    assert (first.series, first.instance != second.instance) == (second.series, True)
+
+
+@given(st.text(min_size=1), st.integers(0, 26000))
 def test_series_numbers_are_high_and_not_the_sources(name: str, taken: int) -> None:
     numbers = [derive_series_number(name, role, taken) for role in Role]
-    assert all(9000 <= number < 10800 and number != taken for number in numbers)
+    assert all(9000 <= number < 26000 and number != taken for number in numbers)
     assert len(set(numbers)) == len(numbers)
     assert numbers == [derive_series_number(name, role, taken) for role in Role]
 

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from dicom_node import encode
 from dicom_node.encode.inputs import read_inputs
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, Role, SeriesHeaders
+from dicom_node.values import Analysed, DicomObject, ObjectKind, Role, SeriesHeaders
 from dicom_node.values.reasons import ResultMismatch
 from tests.encode.conftest import Case
 from tests.encode.reference import find_differences, make_pixels, make_report_with_highdicom, make_with_highdicom
@@ -35,7 +35,7 @@ from tests.encode.test_compare import (
 from tests.make import AXIAL, OBLIQUE, SAGITTAL, base_anatomy, make_series
 from tests.peers import dcmqi
 
-LABEL_MAP = dataclasses.replace(PROFILE, segmentation="labelmap")
+LABEL_MAP = dataclasses.replace(PROFILE, objects=(ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D))
 CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
 SPACING_MM = (2.5, 0.7, 0.8)
 

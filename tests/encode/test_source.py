@@ -50,7 +50,7 @@ def test_highdicom_type_2_attribute_absent_in_source(make_case: CaseMaker, keywo
     """Trap: each removed in turn; eight raised in highdicom."""
     objects = encoded(make_case(patient={keyword: None}))
     assert [one.role for one in objects] == [Role.SEGMENTATION, Role.REPORT]
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         for type_2 in (
             "PatientName",
             "PatientID",
@@ -68,7 +68,7 @@ def test_highdicom_type_2_attribute_absent_in_source(make_case: CaseMaker, keywo
 def test_highdicom_patient_sex_outside_m_f_o(make_case: CaseMaker, sex: str, written: bytes) -> None:
     """Trap: highdicom raises for `U` and `Male`. A legal value is the source's, another is left empty."""
     objects = encoded(make_case(raw={"PatientSex": sex.encode()}))
-    assert {raw_value(content_of(objects, role), 0x00100040) for role in Role} == {written}
+    assert {raw_value(content_of(objects, role), 0x00100040) for role in (Role.SEGMENTATION, Role.REPORT)} == {written}
 
 
 @pytest.mark.parametrize("script", NAMES)
@@ -77,7 +77,7 @@ def test_character_set_names_in_four_scripts(make_case: CaseMaker, script: str) 
     terms, value, name = NAMES[script]
     case = make_case(raw=name_in(terms, value))
     objects = encoded(case)
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         assert raw_value(content_of(objects, role), 0x00080005) == b"ISO_IR 192"
         assert raw_value(content_of(objects, role), 0x00100010).decode().rstrip(" ") == name
         assert str(opened(objects, role).PatientName) == name
@@ -114,7 +114,7 @@ def test_character_set_wrong_or_missing_keeps_bytes_and_declaration(make_case: C
     case = make_case(raw=name_in(terms, value))
     profile = encode.Profile(ae_title="DICOM_NODE", node_version="0.1.0", language="fr")
     objects = encode.encode(case.result, case.headers, profile)
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         content = content_of(objects, role)
         assert raw_value(content, 0x00100010).rstrip(b" ") == value
         assert raw_value(content, 0x00080005).decode().strip() == (terms or [""])[0]
@@ -139,7 +139,7 @@ def test_character_set_wrong_or_missing_keeps_bytes_and_declaration(make_case: C
 def test_values_longer_than_their_vr_are_copied_byte_for_byte(make_case: CaseMaker, keyword: str, value: bytes) -> None:
     """Trap: LO over 64, SH over 16, DS over 16, PN over 64 per group: identity must match the PACS."""
     objects = encoded(make_case(raw={keyword: value}))
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         found = raw_value(content_of(objects, role), int(Tag(keyword)))
         assert found == value + b" " * (len(value) % 2)
 
@@ -147,7 +147,7 @@ def test_values_longer_than_their_vr_are_copied_byte_for_byte(make_case: CaseMak
 def test_odd_length_or_missing_padding_in_copied_elements(make_case: CaseMaker) -> None:
     """Trap: every element of an object has an even length, also where the source's has not, or padded with the wrong byte."""
     objects = encoded(make_case(raw={"PatientID": b"ODD\0", "StudyDescription": b"odd"}))
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         assert raw_value(content_of(objects, role), 0x00100020) == b"ODD\0"
         assert raw_value(content_of(objects, role), 0x00081030) == b"odd "
 
@@ -173,7 +173,7 @@ def test_private_elements_copied_by_accident(make_case: CaseMaker) -> None:
 def test_timezone_request_attributes_series_description_and_body_part_are_set(case: Case) -> None:
     """Trap: highdicom leaves them out. For each kind of object."""
     source, objects = case.datasets[0], encoded(case)
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         made = opened(objects, role)
         for keyword in ("TimezoneOffsetFromUTC", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
                         "PatientAge", "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
@@ -207,7 +207,7 @@ def test_study_uid_differs_from_the_requests(make_case: CaseMaker) -> None:
 
     case = make_case(change=change)
     objects = encoded(case)
-    assert {str(opened(objects, role).StudyInstanceUID) for role in Role} == {case.headers.study_instance_uid}
+    assert {str(opened(objects, role).StudyInstanceUID) for role in (Role.SEGMENTATION, Role.REPORT)} == {case.headers.study_instance_uid}
     assert opened(objects, Role.REPORT).ReferencedRequestSequence[0].StudyInstanceUID == case.headers.study_instance_uid
 
 
@@ -222,7 +222,7 @@ def test_empty_structures_of_the_order_are_dropped_and_the_accession_number_is_k
 
     case = make_case(change=change)
     objects = encoded(case)
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         assert "IssuerOfAccessionNumberSequence" not in opened(objects, role)
         assert opened(objects, role).AccessionNumber == case.datasets[0].AccessionNumber
     assert opened(objects, Role.REPORT).ReferencedRequestSequence[0].AccessionNumber == case.datasets[0].AccessionNumber
@@ -232,7 +232,9 @@ def test_each_result_carries_id_and_issuer_of_its_own_series(make_case: CaseMake
     """Case I2, and the trap of identity without an issuer: one Patient ID of two hospitals."""
     for issuer in ("HOSP-A", "HOSP-B"):
         objects = encoded(make_case(name=issuer, patient={"PatientID": "4711", "IssuerOfPatientID": issuer}))
-        assert {(opened(objects, role).PatientID, opened(objects, role).IssuerOfPatientID) for role in Role} == {("4711", issuer)}
+        assert {
+            (opened(objects, role).PatientID, opened(objects, role).IssuerOfPatientID) for role in (Role.SEGMENTATION, Role.REPORT)
+        } == {("4711", issuer)}
 
 
 def test_lossy_compression_of_any_image_is_carried(make_case: CaseMaker) -> None:
@@ -259,7 +261,7 @@ def test_identity_is_read_from_every_encoding(tmp_path: Path, syntax: str) -> No
     result = two_findings(headers, datasets)
     objects = encode.encode(result, headers, PROFILE)
     assert encode.compare(objects, result) is None
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         assert opened(objects, role).PatientName == datasets[0].PatientName
         assert opened(objects, role).ContentTime == "101200"
     assert opened(objects, Role.SEGMENTATION).RequestAttributesSequence == datasets[0].RequestAttributesSequence
@@ -269,7 +271,7 @@ def test_who_made_the_object_stands_in_contributing_equipment_without_a_clock(ca
     """Scanner, node and model; the model with its Device UID and the version that the report gives."""
     objects = encoded(case)
     package = case.result.package
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         made = opened(objects, role)
         scanner, node, model = made.ContributingEquipmentSequence
         codes = [item.PurposeOfReferenceCodeSequence[0].CodeMeaning for item in (scanner, node, model)]
@@ -286,7 +288,7 @@ def test_a_product_is_not_called_research(case: Case) -> None:
 
     package = dataclasses.replace(case.result.package, product=True)
     objects = encode.encode(dataclasses.replace(case.result, package=package), case.headers, PROFILE)
-    for role in Role:
+    for role in (Role.SEGMENTATION, Role.REPORT):
         assert opened(objects, role).ContentQualification == "PRODUCT"
         assert opened(objects, role).SeriesDescription == "AI lung nodules"
         assert b"RESEARCH" not in content_of(objects, role)
