@@ -210,7 +210,7 @@ def test_what_cannot_be_read_back_is_an_error_of_ours(case: Case, fault: Callabl
         encode.compare(objects, case.result)
 
 
-@pytest.mark.parametrize("role", (Role.SEGMENTATION, Role.REPORT))
+@pytest.mark.parametrize("role", [Role.SEGMENTATION, Role.REPORT])
 @pytest.mark.parametrize("size_bytes", [0, 100, 140, 1000, 5000, -10])
 def test_an_object_that_breaks_off_is_never_taken_for_the_result(case: Case, role: Role, size_bytes: int) -> None:
     """It is a reason or an error of ours, whatever pydicom makes of it."""
