@@ -17,6 +17,7 @@ from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, Finding, Mask, Reason, Role
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
 
+from .compare_captures import count_wrong_pages
 from .read_back import WrittenFrames, read_report, read_segmentation
 
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
@@ -29,7 +30,8 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
     """None where the objects say what the result says, else the first difference as a reason.
 
     The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. The report:
-    tracking UIDs, segment numbers and measured values. Raises EncodingError where an object cannot be read.
+    tracking UIDs, segment numbers and measured values. Pages of pictures: `compare_captures`. Raises EncodingError where an object
+    cannot be read.
     """
     content = {one.role: one.content for one in objects}
     try:
@@ -39,6 +41,7 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
             return ResultMismatch(voxels)
         report = read_report(content[Role.REPORT]) if Role.REPORT in content else None
         differences = _count_differences(report, segmentation, result)
+        differences += count_wrong_pages([one.content for one in objects if one.role is Role.CAPTURE], result)
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     return ReportMismatch(differences) if differences else None

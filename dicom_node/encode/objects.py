@@ -10,6 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, ObjectKind, PackageRef, ReportRef, SeriesHeaders
 
+from .capture import make_captures
 from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .inputs import Inputs, read_inputs
@@ -42,6 +43,7 @@ _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.SEGMENTATION: lambda inputs, kind: [make_segmentation(inputs, kind)],
     ObjectKind.LABEL_MAP: lambda inputs, kind: [make_segmentation(inputs, kind)],
     ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
+    ObjectKind.CAPTURE: make_captures,
 }
 # What is about regions alone, and is not made where there are none.
 _OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})

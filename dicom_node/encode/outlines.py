@@ -38,9 +38,7 @@ def outline(voxels: npt.NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> 
 
 def largest_slice(finding: Finding) -> int:
     """The slice of the grid on which a finding has most pixels; the middle one of several."""
-    areas = np.count_nonzero(finding.mask.voxels, axis=(1, 2))
-    best = np.flatnonzero(areas == areas.max())
-    return int(finding.mask.origin[0] + best[len(best) // 2])
+    return finding.mask.largest_slice
 
 
 def _walk(following: dict[tuple[int, int], list[tuple[int, int]]]) -> list[tuple[int, int]]:

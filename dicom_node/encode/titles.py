@@ -10,7 +10,7 @@ LATERALITY = {  # CID 244
 }
 
 
-def series_description(package: PackageRef) -> str:
-    """What a radiologist looks for in the list of series: `AI lung nodules RESEARCH`."""
-    suffix = "" if package.product else " RESEARCH"
+def series_description(package: PackageRef, what: str = "") -> str:
+    """What a radiologist looks for in the list of series: `AI lung nodules RESEARCH`, or `AI lung nodules RESEARCH - pictures`."""
+    suffix = ("" if package.product else " RESEARCH") + (f" - {what}" if what else "")
     return f"AI {package.title}"[: _LONGEST - len(suffix)].rstrip() + suffix

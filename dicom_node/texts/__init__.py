@@ -1,6 +1,7 @@
 """Words for people: every reason and error for two readers, in two languages."""
 
+from .concepts import render_concept
 from .render import Language, Reader, render_error, render_reason
 from .report import render_report
 
-__all__ = ["Language", "Reader", "render_error", "render_reason", "render_report"]
+__all__ = ["Language", "Reader", "render_concept", "render_error", "render_reason", "render_report"]
