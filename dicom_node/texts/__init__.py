@@ -1,6 +1,6 @@
 """Words for people: every reason and error for two readers, in two languages."""
 
 from .render import Language, Reader, render_error, render_reason
-from .report import render_report
+from .report import render_concept, render_number, render_report
 
-__all__ = ["Language", "Reader", "render_error", "render_reason", "render_report"]
+__all__ = ["Language", "Reader", "render_concept", "render_error", "render_number", "render_reason", "render_report"]

@@ -4,6 +4,8 @@ import tomllib
 from functools import cache
 from importlib import resources
 
+from dicom_node.values import CodedConcept
+
 from .render import Language
 
 
@@ -11,6 +13,20 @@ def render_report(name: str, language: Language, **fields: int | float | str) ->
     """The sentence `name` of `report.toml`; a broken number gets the language's decimal sign. KeyError where there is no such sentence."""
     written = {key: _written(value, language) for key, value in fields.items()}
     return load_sentences()[name][language].format(**written)
+
+
+def render_concept(concept: CodedConcept, language: Language) -> str:
+    """The name of a concept, its Code Meaning where the catalogue has none; of a unit its sign, its UCUM code where it has none."""
+    name = load_sentences().get(f"{concept.scheme}-{concept.value}")
+    if name is not None:
+        return name[language]
+    return concept.value if concept.scheme == "UCUM" else concept.meaning
+
+
+def render_number(value: float, digits: int, language: Language) -> str:
+    """A number with so many decimals, a true minus and the language's decimal sign."""
+    text = f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return text.replace(".", ",") if language is Language.FRENCH else text
 
 
 @cache
