@@ -3,7 +3,6 @@
 PDF/A-2b, as fpdf2 writes it (ISO 19005-2); no validator has judged that.
 """
 
-import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -63,12 +62,11 @@ class _Document(FPDF):
         super().__init__(format="A4", enforce_compliance="PDF/A-2B")
         self.inputs, self.identifier, self.language = inputs, identifier, Language(inputs.profile.language)
         title = self.say("page-title", title=inputs.result.package.title)
-        creator, written = f"{inputs.profile.model_name} {inputs.profile.node_version}", _date(inputs.source.moment)
+        creator = f"{inputs.profile.model_name} {inputs.profile.node_version}"
         self.set_lang(self.language)
         self.set_title(title)
         self.set_creator(creator)
-        self.set_creation_date(written)
-        self.set_xmp_metadata(_xmp(title, creator, written))  # fpdf2's own says when the program ran
+        self.set_xmp_metadata(_xmp(title, creator, inputs.source.moment))  # fpdf2's own would say when the program ran
         self.set_image_filter("FlateDecode")
         self.set_margins(_MARGIN_MM, _MARGIN_MM, _MARGIN_MM)
         self.set_auto_page_break(True, margin=20)
@@ -131,14 +129,10 @@ class _Document(FPDF):
         self.paragraph(text, 3.4)
 
 
-def _date(moment: Moment) -> datetime.datetime:
-    """The moment on the clock of the images; a PDF wants a time zone, of which the images do not always say."""
-    return datetime.datetime.strptime(moment.date + moment.time[:6], "%Y%m%d%H%M%S").replace(tzinfo=datetime.UTC)
-
-
-def _xmp(title: str, creator: str, written: datetime.datetime) -> str:
-    """Metadata that say the same as the document information (ISO 19005-2, 6.6)."""
-    when = written.isoformat(timespec="seconds")
+def _xmp(title: str, creator: str, moment: Moment) -> str:
+    """The file's metadata (ISO 19005-2, 6.6): what it is, and the moment on the clock of the images, whose time zone is not known."""
+    date, time = moment.date, moment.time
+    when = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:6]}"
     return f"""<x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
