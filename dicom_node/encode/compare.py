@@ -18,11 +18,13 @@ from dicom_node.values import Analysed, DicomObject, Finding, Mask, Reason, Role
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
 
 from .compare_captures import count_wrong_pages
+from .compare_marks import count_wrong_key_images, count_wrong_on_page, count_wrong_outlines
 from .read_back import WrittenFrames, read_report, read_segmentation
 
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
 TOLERANCE_VOXELS = 0.25
 
+_OTHERS = {Role.PAGE: count_wrong_on_page, Role.KEY_IMAGES: count_wrong_key_images, Role.OUTLINES: count_wrong_outlines}
 _NO_MASK = Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool))
 
 
@@ -30,8 +32,8 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
     """None where the objects say what the result says, else the first difference as a reason.
 
     The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. The report:
-    tracking UIDs, segment numbers and measured values. Pages of pictures: `compare_captures`. Raises EncodingError where an object
-    cannot be read.
+    tracking UIDs, segment numbers and measured values. Captures: `compare_captures`. Page, key images and outlines: `compare_marks`.
+    Raises EncodingError where an object cannot be read.
     """
     content = {one.role: one.content for one in objects}
     try:
@@ -42,6 +44,7 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
         report = read_report(content[Role.REPORT]) if Role.REPORT in content else None
         differences = _count_differences(report, segmentation, result)
         differences += count_wrong_pages([one.content for one in objects if one.role is Role.CAPTURE], result)
+        differences += sum(count(content[role], result) for role, count in _OTHERS.items() if role in content)
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     return ReportMismatch(differences) if differences else None

@@ -33,6 +33,7 @@ KINDS: Mapping[ObjectKind, KindOfObject] = {
     ObjectKind.PAGE: KindOfObject(Role.PAGE, "1.2.840.10008.5.1.4.1.1.104.1", ObjectKind.CAPTURE),
     ObjectKind.KEY_IMAGES: KindOfObject(Role.KEY_IMAGES, "1.2.840.10008.5.1.4.1.1.88.59", None),
     ObjectKind.OUTLINES: KindOfObject(Role.OUTLINES, "1.2.840.10008.5.1.4.1.1.11.1", ObjectKind.CAPTURE),
+    ObjectKind.REJECTION: KindOfObject(Role.REJECTION, "1.2.840.10008.5.1.4.1.1.88.59", None),
 }
 
 

@@ -1,21 +1,26 @@
 """A result as whole DICOM objects."""
 
+import dataclasses
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, ObjectKind, PackageRef, ReportRef, SeriesHeaders
+from dicom_node.values import Analysed, DicomObject, ObjectKind, PackageRef, ReportRef, SeriesHeaders, derive_digest
 
 from .capture import make_captures
 from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .inputs import Inputs, read_inputs
+from .key_images import make_key_images
 from .kinds import KINDS
+from .page import make_page
+from .presentation import make_presentation
 from .profile import Profile
+from .rejection import make_rejection
 from .seg import make_segmentation
 from .sr import make_report
 
@@ -37,6 +42,19 @@ def encode_kind(inputs: Inputs, kind: ObjectKind) -> tuple[DicomObject, ...]:
         return tuple(_finish(*made, kind, inputs) for made in _MAKERS[kind](inputs, kind))  # and keep none of its parts
 
 
+def encode_rejection(
+    result: Analysed, headers: SeriesHeaders, profile: Profile, rejected: Sequence[ReportRef], rejected_key: str
+) -> DicomObject:
+    """The note that objects of the result of `rejected_key`, in the same study, are not to be used any more: `result` takes their place.
+
+    Its UIDs are derived from both results and from what is rejected. Raises EncodingError where nothing is.
+    """
+    both = derive_digest(result.key, rejected_key, *(reference.sop_instance_uid for reference in rejected))
+    inputs = read_inputs(dataclasses.replace(result, key=both), headers, profile)
+    with _failing_as(ObjectKind.REJECTION.value):
+        return _finish(make_rejection(inputs, rejected), inputs.source.request, ObjectKind.REJECTION, inputs)
+
+
 # A maker gives, for each instance, a data set and its elements that are encoded already.
 _Maker = Callable[[Inputs, ObjectKind], Iterable[tuple[Dataset, Values]]]
 _MAKERS: Mapping[ObjectKind, _Maker] = {
@@ -44,6 +62,9 @@ _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.LABEL_MAP: lambda inputs, kind: [make_segmentation(inputs, kind)],
     ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.CAPTURE: make_captures,
+    ObjectKind.PAGE: lambda inputs, kind: [make_page(inputs, kind)],
+    ObjectKind.KEY_IMAGES: lambda inputs, kind: [make_key_images(inputs, kind)],
+    ObjectKind.OUTLINES: lambda inputs, kind: [make_presentation(inputs, kind)],
 }
 # What is about regions alone, and is not made where there are none.
 _OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})

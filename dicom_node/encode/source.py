@@ -48,6 +48,7 @@ REQUEST = (
 )  # fmt: skip
 REQUEST_OPTIONAL = ("IssuerOfAccessionNumberSequence", "ReasonForTheRequestedProcedure", "ReasonForRequestedProcedureCodeSequence")
 
+WINDOW = ("WindowCenter", "WindowWidth", "VOILUTFunction")
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 _CHARACTER_SET = 0x00080005
@@ -77,6 +78,10 @@ class Source:
     procedure: CodedConcept | None
     is_recoded: bool
 
+    def series(self, *keywords: str) -> Elements:
+        """Of `image` these attributes, where the images have them: for objects that do not lie on the images' grid."""
+        return {tag: self.image[tag] for tag in map(tag_of, keywords) if tag in self.image}
+
 
 def read_source(instances: Sequence[InstanceHeaders]) -> Source:
     """What is copied from these images, in slice order: identity from the first, times and lossy compression from all.
@@ -92,6 +97,22 @@ def read_source(instances: Sequence[InstanceHeaders]) -> Source:
         return _read(first, instances, copier, own_terms)
     except _UndecodableText:
         return _read(first, instances, _Copier(is_recoded=False), own_terms)
+
+
+def read_window(instance: InstanceHeaders) -> Elements:
+    """How an image wants to be shown: Window Center and Width as they are in its header, of several frames those that all share.
+
+    Empty where one of the two is absent.
+    """
+    places = [_open(instance)]
+    if len(instance.frames) > 1:
+        shared = _items(places[0], tag_of("SharedFunctionalGroupsSequence"))
+        places += [one for group in shared for one in _items(group, tag_of("FrameVOILUTSequence"))]
+    for place in places:
+        window = _Copier(is_recoded=False).elements(place, WINDOW, ())
+        if {tag_of("WindowCenter"), tag_of("WindowWidth")} <= window.keys() and all(value.strip() for _, value in window.values()):
+            return window
+    return {}
 
 
 class _UndecodableText(Exception):

@@ -24,7 +24,7 @@ from .seg import empty_patient_and_study
 from .sentences import comment_item, root_comment
 from .words import Words
 
-_LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}
+LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}
 _PROCEDURES = {  # CID 100, where the images name no procedure
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
@@ -87,7 +87,7 @@ def _content(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
     found = {(finding.type.value, finding.type.scheme) for finding in result.findings}
     missing = [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
     report = hd.sr.MeasurementReport(
-        observation_context=hd.sr.ObservationContext(observer_device_context=_observer(inputs)),
+        observation_context=hd.sr.ObservationContext(observer_device_context=observer(inputs)),
         procedure_reported=(
             Code(procedure.value, procedure.scheme, procedure.meaning)
             if procedure is not None
@@ -97,7 +97,7 @@ def _content(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
             *(found_group(finding, inputs) for finding in findings),
             *(not_detected_group(concept, inputs) for concept in missing),
         ],
-        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGES[language]),
+        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(LANGUAGES[language]),
     )
     root = report[0]
     root.ContentSequence.insert(len(root.ContentSequence) - 1, image_library(inputs))
@@ -106,7 +106,7 @@ def _content(inputs: Inputs, findings: Sequence[Finding]) -> Dataset:
     return root
 
 
-def _observer(inputs: Inputs) -> hd.sr.ObserverContext:
+def observer(inputs: Inputs) -> hd.sr.ObserverContext:
     """TID 1004: the model, by a UID that stays the same for all its results."""
     package = inputs.result.package
     return hd.sr.ObserverContext(

@@ -1,5 +1,7 @@
 """Names and codes that segmentation and report share."""
 
+import re
+
 from dicom_node.values import CodedConcept, Laterality, PackageRef
 
 _LONGEST = 64  # characters of an LO (PS3.5 6.2)
@@ -14,3 +16,8 @@ def series_description(package: PackageRef, what: str = "") -> str:
     """What a radiologist looks for in the list of series: `AI lung nodules RESEARCH`, or `AI lung nodules RESEARCH - pictures`."""
     suffix = ("" if package.product else " RESEARCH") + (f" - {what}" if what else "")
     return f"AI {package.title}"[: _LONGEST - len(suffix)].rstrip() + suffix
+
+
+def content_creator(ae_title: str) -> str:
+    """Content Creator's Name (0070,0084): the node, as a PN, in which `=` and `^` part the components."""
+    return re.sub(r"[=^]", "_", ae_title) + "^"

@@ -2,6 +2,6 @@
 
 from .concepts import render_concept
 from .render import Language, Reader, render_error, render_reason
-from .report import render_report
+from .report import render_number, render_report
 
-__all__ = ["Language", "Reader", "render_concept", "render_error", "render_reason", "render_report"]
+__all__ = ["Language", "Reader", "render_concept", "render_error", "render_number", "render_reason", "render_report"]

@@ -13,6 +13,12 @@ def render_report(name: str, language: Language, **fields: int | float | str) ->
     return load_sentences()[name][language].format(**written)
 
 
+def render_number(value: float, digits: int, language: Language) -> str:
+    """A number with so many decimals, a true minus and the language's decimal sign."""
+    text = f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return text.replace(".", ",") if language is Language.FRENCH else text
+
+
 @cache
 def load_sentences() -> dict[str, dict[str, str]]:
     """Every sentence: name, language."""
