@@ -82,9 +82,8 @@ class _Document(FPDF):
         return self.bind(render_report(name, self.language, **fields))
 
     def name(self, concept: CodedConcept) -> str:
-        """A concept's name as it begins a cell; a unit's sign."""
-        name = render_concept(concept, self.language)
-        return name if concept.scheme == "UCUM" else name[:1].upper() + name[1:]
+        """A concept's name, or a unit's sign."""
+        return render_concept(concept, self.language)
 
     def bind(self, text: str) -> str:
         """The text with no-break spaces where French typography has spaces that no line may end at."""
@@ -223,7 +222,8 @@ def _head_of(column: _Column, document: _Document) -> str:
     """As in `Attenuation, mean (HU)`; no unit where it is one."""
     concept, derivation, unit = column
     name = ", ".join(document.name(one) for one in (concept, derivation) if one is not None)
-    return name if unit.value == "1" else f"{name} ({document.name(unit)})"
+    heading = name[:1].upper() + name[1:]
+    return heading if unit.value == "1" else f"{heading} ({document.name(unit)})"
 
 
 def _image_of(finding: Finding, inputs: Inputs) -> str:
