@@ -79,7 +79,7 @@ def procedure(inputs: AnyInputs) -> Code:
     own, modality = inputs.source.procedure, inputs.source.modality
     if own is not None:
         return Code(own.value, own.scheme, own.meaning)
-    return _PROCEDURES[modality] if modality in _PROCEDURES else codes.cid100.ImagingProcedure
+    return _PROCEDURES.get(modality, codes.cid100.ImagingProcedure)
 
 
 def observation_context(inputs: AnyInputs) -> hd.sr.ObservationContext:
