@@ -1,7 +1,8 @@
-"""A result as DICOM objects: a segmentation and a report, pure and always the same, and read back before anyone sends them."""
+"""A result as DICOM objects, or why there is none; pure and always the same, and read back before anyone sends them."""
 
 from .compare import compare
-from .objects import encode
+from .compare_refusal import compare_refusal
+from .objects import encode, encode_refusal
 from .profile import Profile
 
-__all__ = ["Profile", "compare", "encode"]
+__all__ = ["Profile", "compare", "compare_refusal", "encode", "encode_refusal"]

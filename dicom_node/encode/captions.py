@@ -1,7 +1,7 @@
 """What pictures and pages say of a finding and of the place of a slice, in a few words."""
 
-from dicom_node.texts import Language, render_concept, render_report
-from dicom_node.values import Analysed, CodedConcept, Finding, Measurement
+from dicom_node.texts import Language, render_concept, render_number, render_report
+from dicom_node.values import Finding, Measurement
 
 from .inputs import Inputs
 from .titles import LATERALITY
@@ -20,14 +20,19 @@ def list_measurements(finding: Finding, language: Language) -> list[str]:
     return [_measurement(one, language) for one in finding.measurements]
 
 
+def write_number(value: float, digits: int, language: Language) -> str:
+    """A number as print has it, with a true minus, which not every character set of a report knows."""
+    return render_number(value, digits, language).replace("-", "\N{MINUS SIGN}")
+
+
 def write_score(finding: Finding, language: Language) -> str:
-    """The score with as many decimals as it has; empty where there is none."""
-    return "" if finding.score is None else _decimal_sign(f"{finding.score:g}", language)
+    """The score with two decimals; empty where there is none."""
+    return "" if finding.score is None else write_number(finding.score, 2, language)
 
 
 def describe(finding: Finding, language: Language) -> str:
     """A finding in a line: `2 Nodule, Lung, left: volume 523.1 mm³, long axis 10.4 mm, score 0.81`."""
-    score = [] if finding.score is None else [render_report("score-of", language, score=finding.score)]
+    score = [] if finding.score is None else [render_report("score-of", language, score=write_score(finding, language))]
     facts = ", ".join([*list_measurements(finding, language), *score])
     name = ", ".join(part for part in (f"{finding.number}{_NO_BREAK}{finding.label}", name_site(finding, language)) if part)
     colon = " : " if language is Language.FRENCH else ": "
@@ -46,18 +51,8 @@ def name_slice(inputs: Inputs, index: int, language: Language) -> str:
     return ", ".join(parts)
 
 
-def find_missing(result: Analysed) -> list[CodedConcept]:
-    """What was looked for and not found."""
-    found = {(finding.type.value, finding.type.scheme) for finding in result.findings}
-    return [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
-
-
 def _measurement(measurement: Measurement, language: Language) -> str:
-    value = _decimal_sign(f"{measurement.value:.{measurement.digits}f}", language)
+    value = write_number(measurement.value, measurement.digits, language)
     derivation = "" if measurement.derivation is None else f" ({render_concept(measurement.derivation, language)})"
     number = _NO_BREAK.join(part for part in (value, render_concept(measurement.unit, language)) if part)
     return f"{render_concept(measurement.concept, language)}{derivation} {number}"
-
-
-def _decimal_sign(text: str, language: Language) -> str:
-    return text.replace(".", ",") if language is Language.FRENCH else text

@@ -12,11 +12,11 @@ from pydicom.dataset import Dataset
 from dicom_node.texts import Language, render_report
 from dicom_node.values import ObjectKind
 
+from .documents import language, observer
 from .elements import Elements
 from .inputs import Inputs
 from .outlines import largest_slice
 from .seg import empty_patient_and_study
-from .sr import LANGUAGES, observer
 from .titles import series_description
 
 OF_INTEREST = Code("113000", "DCM", "Of Interest")
@@ -53,8 +53,7 @@ def make_selection(
         observer_device_context=observer(inputs),
         description=description,
     )
-    language = hd.sr.LanguageOfContentItemAndDescendants(LANGUAGES[Language(inputs.profile.language)])
-    content[0].ContentSequence.insert(0, language[0])
+    content[0].ContentSequence.insert(0, language(inputs)[0])
     return hd.ko.KeyObjectSelectionDocument(
         evidence=instances, content=content, **(inputs.names(kind) | {"series_description": series_description})
     )

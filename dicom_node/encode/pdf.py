@@ -14,12 +14,14 @@ from fpdf import FPDF
 from fpdf.fonts import FontFace
 from PIL import Image
 
-from dicom_node.texts import Language, render_concept, render_number, render_report
+from dicom_node.texts import Language, render_concept, render_report
 from dicom_node.values import CodedConcept, Finding, Geometry, Measurement
 
+from .captions import write_number
 from .identity import Moment
 from .inputs import Inputs
 from .outlines import largest_slice, outline
+from .sentences import find_missing
 from .titles import LATERALITY
 
 _FONT = "Source Sans Pro"
@@ -203,7 +205,7 @@ def _write_table(document: _Document, inputs: Inputs) -> None:
 
 def _cells(finding: Finding, columns: Sequence[_Column], document: _Document, *, has_scores: bool) -> Iterator[str]:
     """Number, label, site and side, image, measurements, score; empty where the finding has none."""
-    values = {_column(one): render_number(one.value, one.digits, document.language) for one in finding.measurements}
+    values = {_column(one): write_number(one.value, one.digits, document.language) for one in finding.measurements}
     side = None if finding.laterality is None else LATERALITY[finding.laterality]
     yield str(finding.number)
     yield finding.label
@@ -211,7 +213,7 @@ def _cells(finding: Finding, columns: Sequence[_Column], document: _Document, *,
     yield _image_of(finding, document.inputs)
     yield from (values.get(column, "") for column in columns)
     if has_scores:
-        yield "" if finding.score is None else render_number(finding.score, 2, document.language)
+        yield "" if finding.score is None else write_number(finding.score, 2, document.language)
 
 
 def _column(measurement: Measurement) -> _Column:
@@ -246,8 +248,7 @@ def _place(inputs: Inputs, index: int) -> tuple[str, int]:
 def _write_not_detected(document: _Document, inputs: Inputs) -> None:
     """What was looked for and not detected, each as a sentence; large where that is all there is to say."""
     result = inputs.result
-    found = {(finding.type.value, finding.type.scheme) for finding in result.findings}
-    missing = [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
+    missing = find_missing(result)
     if not missing:
         return
     document.heading("page-not-detected")

@@ -16,13 +16,14 @@ from pydicom.uid import CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, ObjectKind
+from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, NotAnalysed, ObjectKind
 
 from .elements import Elements, Values, sequence_value, tag_of
 from .frames import FrameItems, count_frames, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
 from .inputs import Inputs
 from .label_map import count_planes, describe_planes, pack_labels
+from .meanings import translate
 from .titles import LATERALITY, content_creator, series_description
 
 _TYPES = {
@@ -44,6 +45,7 @@ def make_segmentation(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Values
     slices = sorted({index for segment in segments for index in segment.slices})
     count = count_planes(segments, geometry.shape) if is_label_map else count_frames(segments, geometry.shape)
     segmentation = _make_small(inputs, kind, slices[0])
+    translate(segmentation, inputs.language)
     (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
     del segmentation.PerFrameFunctionalGroupsSequence, segmentation.PixelData
     _, segmentation.Rows, segmentation.Columns = geometry.shape
@@ -129,7 +131,7 @@ def _stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
     return dataset
 
 
-def empty_patient_and_study(result: Analysed) -> Dataset:
+def empty_patient_and_study(result: Analysed | NotAnalysed) -> Dataset:
     """A header in which all that highdicom asks of patient and study is there and empty."""
     dataset = Dataset()
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "ReferringPhysicianName"):

@@ -66,6 +66,7 @@ class Source:
     `identity` goes everywhere, `image` into a segmentation, `request` (Referenced Request Sequence, or nothing) into a report,
     `equipment` is an item of Contributing Equipment, empty where the images name no manufacturer. `is_recoded`: text was decoded
     and is UTF-8 here; else bytes and Specific Character Set are those of the images, and text of our own must be ASCII.
+    `series_description` is empty where it is absent or cannot be decoded.
     """
 
     identity: Elements
@@ -75,6 +76,7 @@ class Source:
     moment: Moment
     modality: str
     series_number: int | None
+    series_description: str
     procedure: CodedConcept | None
     is_recoded: bool
 
@@ -189,6 +191,7 @@ def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier,
         moment=find_latest_moment({keyword: "\\".join(other.get(keyword, ())) for keyword in _TIMES} for other in others),
         modality=_plain(first, "Modality"),
         series_number=int(series_number) if series_number.isdecimal() else None,
+        series_description=" ".join((decode(_bytes(first, tag_of("SeriesDescription")), terms) or "").strip(" \0").split()),
         procedure=_procedure(first, terms),
         is_recoded=copier.is_recoded,
     )

@@ -7,10 +7,10 @@ from PIL import Image, ImageDraw
 from dicom_node.texts import Language, render_report
 from dicom_node.values import Finding
 
-from .captions import find_missing, list_measurements, name_site, write_score
+from .captions import list_measurements, name_site, write_score
 from .drawing import AMBER, Block, Style, height_of, paginate, paint, paragraph, row
 from .inputs import Inputs
-from .sentences import not_detected
+from .sentences import find_missing, not_detected
 
 _WIDTH_PX, _HEIGHT_PX, _MARGIN_PX = 1024, 1024, 40
 _TITLE = Style(38, is_bold=True)

@@ -2,14 +2,25 @@
 
 import re
 
-from dicom_node.values import CodedConcept, Laterality, PackageRef
+from dicom_node.values import Analysed, CodedConcept, Laterality, NotAnalysed, PackageRef
 
 _LONGEST = 64  # characters of an LO (PS3.5 6.2)
+_NOT_ANALYSED = " - not analysed"
 
 LATERALITY = {  # CID 244
     Laterality.RIGHT: CodedConcept("24028007", "SCT", "Right"),
     Laterality.LEFT: CodedConcept("7771000", "SCT", "Left"),
 }
+
+
+def title_of(result: Analysed | NotAnalysed) -> str:
+    """Series Description: nobody who looks through the list of series may take what was not analysed for *nothing found*."""
+    match result:
+        case Analysed(package=package):
+            return series_description(package)
+        case NotAnalysed(package=package):
+            description = "AI" if package is None else series_description(package)
+            return description[: _LONGEST - len(_NOT_ANALYSED)].rstrip() + _NOT_ANALYSED
 
 
 def series_description(package: PackageRef, what: str = "") -> str:

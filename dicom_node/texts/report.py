@@ -14,9 +14,8 @@ def render_report(name: str, language: Language, **fields: int | float | str) ->
 
 
 def render_number(value: float, digits: int, language: Language) -> str:
-    """A number with so many decimals, a true minus and the language's decimal sign."""
-    text = f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-    return text.replace(".", ",") if language is Language.FRENCH else text
+    """A number with as many decimals as it was rounded to, in the language's decimal sign."""
+    return _with_sign(f"{value:.{digits}f}", language)
 
 
 @cache
@@ -28,5 +27,8 @@ def load_sentences() -> dict[str, dict[str, str]]:
 def _written(value: int | float | str, language: Language) -> str:
     if not isinstance(value, float):
         return str(value)
-    text = f"{value:g}"
+    return _with_sign(f"{value:g}", language)
+
+
+def _with_sign(text: str, language: Language) -> str:
     return text.replace(".", ",") if language is Language.FRENCH else text
