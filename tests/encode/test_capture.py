@@ -281,8 +281,8 @@ def test_a_caption_in_both_languages(case: Case) -> None:
     (one, _) = case.result.findings
     texts = {language: describe(one, language).replace("\N{NO-BREAK SPACE}", " ") for language in Language}
     assert texts == {
-        Language.ENGLISH: "1 Nodule 1, Lung, left: volume 523.1 mm³, long axis 10.4 mm, attenuation (mean) -31.2 HU, score 0.81",
-        Language.FRENCH: "1 Nodule 1, Poumon, à gauche : volume 523,1 mm³, grand axe 10,4 mm, atténuation (moyenne) -31,2 UH, score 0,81",
+        Language.ENGLISH: "1 Nodule 1, Lung, left: volume 523.1 mm³, long axis 10.4 mm, attenuation (mean) −31.2 HU, score 0.81",
+        Language.FRENCH: "1 Nodule 1, Poumon, à gauche : volume 523,1 mm³, grand axe 10,4 mm, atténuation (moyenne) −31,2 UH, score 0,81",
     }
 
 
