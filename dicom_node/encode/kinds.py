@@ -58,3 +58,14 @@ def step_down(wanted: Sequence[ObjectKind], not_accepted: Collection[str]) -> tu
         if sent is not kind:
             changes.append(SteppedDown(kind, sent))
     return tuple(kinds), tuple(changes)
+
+
+def find_classes(wanted: Sequence[ObjectKind]) -> tuple[str, ...]:
+    """The SOP classes of these kinds and of all that may take their place: what a destination is asked about."""
+    classes: dict[str, None] = {}
+    for kind in wanted:
+        one: ObjectKind | None = kind
+        while one is not None:
+            classes[KINDS[one].sop_class_uid] = None
+            one = KINDS[one].instead
+    return tuple(classes)

@@ -65,6 +65,7 @@ class DeliveryState(StrEnum):
     CONFIRMED = "confirmed"  # committed by the destination, or found there
     REFUSED = "refused"  # a status, or a reason in the commitment, that says: never
     GIVEN_UP = "given-up"  # tried as often as configured, or cancelled by a person
+    REPLACED = "replaced"  # never sent: the destination does not take its class, or that of what it names, and gets others instead
 
 
 class Proof(StrEnum):
