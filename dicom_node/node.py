@@ -205,8 +205,23 @@ class Node:
         The newest result of the same package on the same volume is the predecessor, unless it was made from the same; where the
         package gives one result for a study, on whatever volume: a better series that came later takes the place of the first.
         """
-        inputs = (
-            "result",
+        inputs = self._inputs("result", choice, stored)
+        latest = self._find_latest(choice, stored)
+        if latest is None:
+            return ResultIdentity(derive_digest(*inputs), None)
+        key, predecessor = latest
+        if derive_digest(*inputs, predecessor) == key or derive_digest(*inputs) == key:
+            return ResultIdentity(key, predecessor or None)
+        return ResultIdentity(derive_digest(*inputs, key), key)
+
+    def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
+        """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
+        latest = self._find_latest(choice, stored)
+        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[0])
+
+    def _inputs(self, what: str, choice: Accepted, stored: StoredSeries) -> tuple[str, ...]:
+        return (
+            what,
             *sorted(instance.digest for instance in stored.instances),
             str(choice.volume),
             self.package(choice).ref.digest,
@@ -214,14 +229,11 @@ class Node:
             self.config.node.language,
             _ENCODER,
         )
+
+    def _find_latest(self, choice: Accepted, stored: StoredSeries) -> tuple[str, str] | None:
+        """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study."""
         with self.engine.begin() as connection:
-            latest = journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
-        if latest is None:
-            return ResultIdentity(derive_digest(*inputs), None)
-        key, predecessor = latest
-        if derive_digest(*inputs, predecessor) == key or derive_digest(*inputs) == key:
-            return ResultIdentity(key, predecessor or None)
-        return ResultIdentity(derive_digest(*inputs, key), key)
+            return journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
 
     def _is_one_of_study(self, choice: Accepted) -> bool:
         """Whether the choice's package gives one result for a study."""
@@ -395,6 +407,13 @@ def load_packages(config: Config) -> tuple[Package, ...]:
     for package in packages:
         if names.count(package.ref.name) > 1:
             problems.append(Problem(package.folder / "package.toml", "package.name", package.ref.name, "a name of its own"))
+    for name, peer in config.peers.items():
+        said = () if isinstance(peer.says_not_analysed, bool) else peer.says_not_analysed
+        problems += (
+            Problem(config.file.parent / config.node.peers, f"peers.{name}.says_not_analysed", unknown, f"one of {', '.join(names)}")
+            for unknown in said
+            if unknown not in names
+        )
     if problems:
         raise SettingsError(tuple(problems))
     return tuple(packages)
