@@ -276,6 +276,7 @@ class Peer(Section):
     objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
     language: Literal["en", "fr"] | None = None
+    rejection_notes: bool = False  # IHE Imaging Object Change Management
     says_not_analysed: bool | tuple[str, ...] = False  # the packages by name; true: all of them
     deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come

@@ -14,6 +14,7 @@ from dicom_node.node import Node, is_to_try_again
 from dicom_node.sending import Destination, Sending
 from dicom_node.values import (
     Accepted,
+    Analysed,
     AssembledSeries,
     CompletenessRule,
     DicomObject,
@@ -189,17 +190,22 @@ def encode_result(
     Where nothing was analysed there are only those for destinations that want to hear of it; its reason is shown by `status` in any case.
     Destinations that are to get the same bytes share the objects: encoding and reading back take seconds.
     """
-    encoded: dict[tuple[encode.Profile, ReportRef | None], tuple[DicomObject, ...]] = {}
+    encoded: dict[tuple[object, ...], tuple[DicomObject, ...]] = {}
     made = {}
     for destination in destinations:
         if isinstance(result, NotAnalysed) and not is_told(destination, result):
             continue
-        form = destination.profile, sending.find_replaced(result, destination.name)
+        replaced = sending.find_replaced(result, destination.name)
+        rejected = sending.find_rejected(result, destination)
+        form = destination.profile, replaced, rejected
         if form not in encoded:
-            objects = make_objects(result, series.headers, *form)
+            objects = make_objects(result, series.headers, destination.profile, replaced)
+            note = make_note(result, series.headers, destination.profile, rejected)
             if isinstance(objects, Reason):
                 return objects
-            encoded[form] = objects
+            if isinstance(note, Reason):
+                return note
+            encoded[form] = (*objects, *note)
         made[destination.name] = encoded[form]
     return made
 
@@ -224,6 +230,21 @@ def make_objects(
     except EncodingError as error:
         return NotEncodable(error.step)
     return objects if difference is None else difference
+
+
+def make_note(
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, rejected: tuple[str, tuple[ReportRef, ...]] | None
+) -> tuple[DicomObject, ...] | Reason:
+    """The note that rejects the objects of an earlier result, read back; none where there is nothing to reject."""
+    if rejected is None or not isinstance(result, Analysed):
+        return ()
+    key, objects = rejected
+    try:
+        note = encode.encode_rejection(result, headers, profile, objects, key)
+        difference = encode.compare_rejection(note, objects)
+    except EncodingError as error:
+        return NotEncodable(error.step)
+    return (note,) if difference is None else difference
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

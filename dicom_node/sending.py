@@ -21,6 +21,7 @@ from dicom_node.errors import (
     NotConfirmed,
     ObjectMissing,
     PeerError,
+    ReplacementMissing,
     StatusRefused,
 )
 from dicom_node.log import (
@@ -50,6 +51,7 @@ from dicom_node.values import (
     Reason,
     ReportRef,
     Result,
+    Role,
     SeriesHeaders,
     StoredSeries,
     derive_uid,
@@ -65,6 +67,7 @@ class Destination:
     peer: Peer
     profile: encode.Profile
     instead: tuple[encode.SteppedDown, ...] = ()
+    takes_notes: bool = False  # that reject what a result replaces
 
     def stands_for(self, kind: ObjectKind) -> tuple[ObjectKind, ...]:
         """In place of which kinds it gets one of this kind."""
@@ -114,11 +117,28 @@ class Sending:
         return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
 
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
-        """The report that a result's report replaces at a destination; None where nothing was sent there before."""
-        if not isinstance(result, Analysed) or result.predecessor_key is None:
+        """The report that a result's report replaces at a destination: that of its predecessor, else one that said that nothing was
+        analysed; None where nothing was sent there before."""
+        if not isinstance(result, Analysed):
             return None
         with self._engine.begin() as connection:
-            return journal.find_report(connection, result.predecessor_key, destination.text)
+            if result.predecessor_key is not None:
+                return journal.find_report(connection, result.predecessor_key, destination.text)
+            refusal = self._find_refusal(connection, result, destination)
+        return None if refusal is None else refusal[1]
+
+    def find_rejected(self, result: Result, destination: Destination) -> tuple[str, tuple[ReportRef, ...]] | None:
+        """The key of the result that a result replaces, and its objects at a destination that is told so by a note; None for no note."""
+        if not isinstance(result, Analysed) or not destination.takes_notes:
+            return None
+        with self._engine.begin() as connection:
+            refusal = self._find_refusal(connection, result, destination.name) if result.predecessor_key is None else None
+            key = result.predecessor_key if refusal is None else refusal[0]
+            made = () if key is None else journal.find_made(connection, key, destination.name.text)
+        return None if key is None or not made else (key, made)
+
+    def _find_refusal(self, connection: journal.Connection, result: Analysed, destination: PeerName) -> tuple[str, ReportRef] | None:
+        return journal.find_refusal_report(connection, result.study_instance_uid, result.package.name, destination.text)
 
     def keep_objects(self, result: Result, destination: Destination, objects: Sequence[DicomObject]) -> DeliveryRecord:
         """Keep the objects' bytes; gives the delivery that they are to be."""
@@ -137,17 +157,23 @@ class Sending:
         return DeliveryRecord(result.key, destination.name.text, queued)
 
     def find_waiting(self, job: journal.DeliveryJob) -> tuple[journal.Waiting, ...]:
-        """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up."""
+        """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up.
+
+        A note that rejects an earlier result waits until everything else is acknowledged: the archive must not be left without a result.
+        """
         peer = self._config.peers.get(job.destination)
+        is_destination = peer is not None and "receive" in peer.may
         with self._engine.begin() as connection:
             waiting = journal.find_waiting(connection, job)
-            if peer is not None and "receive" in peer.may:
-                return waiting
+            first = tuple(one for one in waiting if one.role is not Role.REJECTION)
+            if is_destination and (first or journal.holds_all(connection, job)):
+                return first or waiting
+            error: type[Exception] = ReplacementMissing if is_destination else NoSuchDestination
             for one in waiting:
-                error, now = NoSuchDestination.__name__, self._clock.now()
-                journal.write_outcome(connection, job, one.number, DeliveryState.GIVEN_UP, None, error, now=now)
+                now = self._clock.now()
+                journal.write_outcome(connection, job, one.number, DeliveryState.GIVEN_UP, None, error.__name__, now=now)
         if waiting:
-            log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), NoSuchDestination, 0.0))
+            log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), error, 0.0))
         return ()
 
     def paths(self, waiting: Sequence[journal.Waiting]) -> tuple[Path, ...]:
@@ -191,7 +217,8 @@ class Sending:
 
     def asked_classes(self, destination: Destination) -> tuple[str, ...]:
         """The SOP classes that a destination is asked about: those of what it wants, and of what may take its place."""
-        return encode.find_classes(destination.peer.wanted)
+        notes = [ObjectKind.REJECTION] if destination.peer.rejection_notes else []
+        return encode.find_classes([*destination.peer.wanted, *notes])
 
     def find_source(self, job: journal.DeliveryJob) -> tuple[Result, SeriesHeaders] | None:
         """What objects are made from: the result of a delivery and the headers of its images; None where one of them has left."""
@@ -265,8 +292,10 @@ class Sending:
 
     def _try_again(self, connection: journal.Connection, job: journal.DeliveryJob, *, at_once: bool = False) -> float | None:
         """Queue the next attempt where something is still queued; gives its delay, None for none."""
-        if not journal.find_waiting(connection, job):
+        waiting = journal.find_waiting(connection, job)
+        if not waiting:
             return None
+        at_once = at_once or all(one.role is Role.REJECTION for one in waiting)  # it was not their turn before
         return self._start_next(connection, job, self._client.enqueue_delivery, delay_s=0.0 if at_once else None)
 
     # -- proof -------------------------------------------------------------------------------------------------------
@@ -427,7 +456,8 @@ def make_destination(config: Config, name: str, refused: Collection[str]) -> Des
         language=peer.language or config.node.language,
         objects=objects or peer.wanted,  # nothing at all would be silence: so it is refused, and said
     )
-    return Destination(PeerName(name), peer, profile, instead if objects else ())
+    takes_notes = peer.rejection_notes and encode.KINDS[ObjectKind.REJECTION].sop_class_uid not in refused
+    return Destination(PeerName(name), peer, profile, instead if objects else (), takes_notes)
 
 
 def find_receivers(config: Config, calling: AETitle) -> tuple[str, ...]:

@@ -40,13 +40,14 @@ class Site:
     case: Case
     folder: Path
     archive: Archive
+    peer_keys: str = 'objects = ["labelmap", "report-3d"]\n'
     images_are_here: bool = True
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.kept = journal.Kept(self.folder / "kept")
         peer = f'[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {self.archive.port}\nmay = ["receive"]\n'
-        peer += 'objects = ["labelmap", "report-3d"]\n'
+        peer += self.peer_keys
         (self.folder / "m").mkdir()
         (self.folder / "m" / "package.toml").touch()
         (self.folder / "peers.toml").write_text(peer)
@@ -69,15 +70,15 @@ class Site:
         (destination,) = self.sending.destinations(AETitle("CT"))
         return destination
 
-    def start(self, key: str = "ab" * 32) -> None:
+    def start(self, key: str = "ab" * 32, predecessor: str | None = None) -> None:
         """Encode a result for the archive, as far as is known of it, and start its delivery, as the pipeline does."""
-        result = dataclasses.replace(self.case.result, key=key)
+        result = dataclasses.replace(self.case.result, key=key, predecessor_key=predecessor)
         destination = self.destination()
         made = pipeline.encode_result(result, AssembledSeries(self.case.headers, ()), (destination,), self.sending)
         assert isinstance(made, dict)
         wanted = self.sending.keep_objects(result, destination, made[PeerName("pacs")])
         uids = result.study_instance_uid, result.series_instance_uid
-        record = ResultRecord(key, *uids, 0, "p", "1", None, len(result.findings), self.kept.write_value(result), 1.0)
+        record = ResultRecord(key, *uids, 0, "p", "1", predecessor, len(result.findings), self.kept.write_value(result), 1.0)
         with self.book.engine.begin() as connection:
             journal.write_result(connection, record)
             delivery = journal.start_delivery(connection, self.book.client, wanted)
@@ -127,9 +128,9 @@ def site(book: Book, make_case: Callable[..., Case], tmp_path: Path) -> Iterator
     """Makes a site whose archive takes these classes."""
     running: list[Archive] = []
 
-    def make(*classes: str) -> Site:
+    def make(*classes: str, **settings: str) -> Site:
         running.append(Archive(tmp_path / "archive", classes=classes).start())
-        return Site(book, make_case(), tmp_path, running[0])
+        return Site(book, make_case(), tmp_path, running[0], **settings)
 
     yield make
     for archive in running:

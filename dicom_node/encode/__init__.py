@@ -2,8 +2,9 @@
 
 from .compare import compare
 from .compare_refusal import compare_refusal
+from .compare_rejection import compare_rejection
 from .kinds import KINDS, SteppedDown, find_classes, step_down
-from .objects import encode, encode_refusal
+from .objects import encode, encode_refusal, encode_rejection
 from .profile import Profile
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "SteppedDown",
     "compare",
     "compare_refusal",
+    "compare_rejection",
     "encode",
     "encode_refusal",
+    "encode_rejection",
     "find_classes",
     "step_down",
 ]
