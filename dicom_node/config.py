@@ -261,8 +261,8 @@ class Peer(Section):
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
     receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
     `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `language` of what it gets,
-    the node's where left out. `says_not_analysed`: whether it gets a short report where nothing was analysed. `deflate`: whether objects
-    are offered to it compressed.
+    the node's where left out. `says_not_analysed`: whether it is told where nothing was analysed. `deflate`: whether objects are offered
+    to it compressed.
     """
 
     ae_title: str

@@ -86,7 +86,17 @@ class Inputs(_InputsOf[Analysed]):
 
 @dataclass(frozen=True, slots=True)
 class InputsOfRefusal(_InputsOf[NotAnalysed]):
-    """Of an analysis that there was not: the instances are all of the series that could be read, sorted by UID."""
+    """Of an analysis that there was not: the instances are all of the series that could be read, sorted by UID.
+
+    `unreadable` counts those of the series that could not.
+    """
+
+    unreadable: int
+
+    @property
+    def image_count(self) -> int:
+        """How many images of the series there are, frames counted one by one as far as their headers tell."""
+        return self.unreadable + sum(max(1, len(headers.frames)) for headers in self.instances.values())
 
     def first_alone(self) -> "InputsOfRefusal":
         """The same with the first of its instances only."""
@@ -111,7 +121,7 @@ def read_inputs_of_refusal(result: NotAnalysed, headers: SeriesHeaders, profile:
     if not headers.instances:
         raise EncodingError("images of the series")
     instances = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
-    return InputsOfRefusal(result, instances, read_source(headers.instances), profile)
+    return InputsOfRefusal(result, instances, read_source(headers.instances), profile, len(headers.unreadable))
 
 
 def _key_of(result: Analysed | NotAnalysed) -> str:

@@ -11,13 +11,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, PackageRef, ReportRef, SeriesHeaders, derive_digest
 
-from .capture import make_captures
+from .capture import make_captures, make_notice
 from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .inputs import AnyInputs, Inputs, InputsOfRefusal, read_inputs, read_inputs_of_refusal
 from .key_images import make_key_images
 from .kinds import KINDS
-from .page import make_page
+from .page import make_page, make_page_of_notice
 from .presentation import make_presentation
 from .profile import Profile
 from .refusal import make_refusal
@@ -96,6 +96,8 @@ _MAKERS_OF_REFUSAL: Mapping[ObjectKind, _MakerOfRefusal] = {
     ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_refusal(inputs, kind)],
     ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_refusal(inputs, kind)],
     ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_refusal(inputs, kind)],
+    ObjectKind.CAPTURE: lambda inputs, kind: [make_notice(inputs, kind)],
+    ObjectKind.PAGE: lambda inputs, kind: [make_page_of_notice(inputs, kind)],
 }
 # What is about regions alone, and is not made where there are none.
 _OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})

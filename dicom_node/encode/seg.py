@@ -21,7 +21,7 @@ from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Lateral
 from .elements import Elements, Values, sequence_value, tag_of
 from .frames import FrameItems, count_frames, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
-from .inputs import Inputs
+from .inputs import AnyInputs, Inputs
 from .label_map import count_planes, describe_planes, pack_labels
 from .meanings import translate
 from .titles import LATERALITY, content_creator, series_description
@@ -216,7 +216,7 @@ def _references(inputs: Inputs) -> Elements:
     return {tag_of("SourceImageSequence"): ("SQ", instances), tag_of("ReferencedSeriesSequence"): ("SQ", sequence_value([series]))}
 
 
-def reference_to(inputs: Inputs, sop_instance_uid: str) -> Elements:
+def reference_to(inputs: AnyInputs, sop_instance_uid: str) -> Elements:
     """A source instance by its SOP class and instance."""
     sop_class_uid = inputs.instances[sop_instance_uid].instance.sop_class_uid
     return {
