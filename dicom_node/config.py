@@ -260,9 +260,9 @@ class Peer(Section):
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
     receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
-    `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `language` of what it gets,
-    the node's where left out. `says_not_analysed`: whether it is told where nothing was analysed. `deflate`: whether objects are offered
-    to it compressed.
+    `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `most_frames`: of how many
+    frames a binary segmentation may be; 0 is no limit. `language` of what it gets, the node's where left out. `says_not_analysed`: whether
+    it is told where nothing was analysed. `deflate`: whether objects are offered to it compressed.
     """
 
     ae_title: str
@@ -275,6 +275,7 @@ class Peer(Section):
     profile: Literal["default", "full", "plain-pacs", "labelmap", "research"] = "default"
     objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
+    most_frames: Annotated[int, Field(ge=0)] = 0
     language: Literal["en", "fr"] | None = None
     says_not_analysed: bool = False
     deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that

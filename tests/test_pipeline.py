@@ -105,6 +105,14 @@ def test_a_destination_gets_segmentations_of_its_kind(case: Case, book: Book, tm
     assert made[PeerName("first")] is made[PeerName("second")]
 
 
+def test_a_destination_gets_segmentations_of_as_few_frames_as_it_wants(case: Case, book: Book, tmp_path: Path) -> None:
+    """The two findings lie on three slices and on two."""
+    made = encode_all(case, make_sending(book, tmp_path, "most_frames = 4\n"))
+    roles = [[one.role for one in made[PeerName(name)]] for name in NAMES]
+    assert roles == [[Role.SEGMENTATION, Role.REPORT]] * 2 + [[Role.SEGMENTATION, Role.SEGMENTATION, Role.REPORT]]
+    assert made[PeerName("first")] is made[PeerName("second")]
+
+
 def test_what_cannot_be_encoded_is_a_reason(case: Case, sending: Sending) -> None:
     first, _ = case.result.findings
     assert encode_all(case, sending, findings=(finding(2, first.mask.origin, first.mask.voxels),)) == NotEncodable("segment numbers")

@@ -22,7 +22,7 @@ from .presentation import make_presentation
 from .profile import Profile
 from .refusal import make_refusal
 from .rejection import make_rejection
-from .seg import make_segmentation
+from .seg import make_segmentations
 from .sr import make_report
 from .sr_text import make_text_refusal, make_text_report
 
@@ -78,8 +78,8 @@ def encode_refusal_kind(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Dico
 # A maker gives, for each instance, a data set and its elements that are encoded already.
 _Maker = Callable[[Inputs, ObjectKind], Iterable[tuple[Dataset, Values]]]
 _MAKERS: Mapping[ObjectKind, _Maker] = {
-    ObjectKind.SEGMENTATION: lambda inputs, kind: [make_segmentation(inputs, kind)],
-    ObjectKind.LABEL_MAP: lambda inputs, kind: [make_segmentation(inputs, kind)],
+    ObjectKind.SEGMENTATION: make_segmentations,
+    ObjectKind.LABEL_MAP: make_segmentations,
     ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.CAPTURE: make_captures,
     ObjectKind.PAGE: lambda inputs, kind: [make_page(inputs, kind)],
