@@ -61,7 +61,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
             return  # a person cancelled it meanwhile, or more has come and another job makes it of that
-        destinations = node.sending.destinations(source.calling)
+        destinations = node.sending.destinations(source.calling, result)
         made = encode_result(result, series, destinations, node.sending)
         if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
             result = refuse(result, made)
@@ -102,9 +102,9 @@ def send(job: DeliveryJob, sending: Sending) -> None:
 def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Sending) -> None:
     """Make of a result what its destination takes. Until that is recorded everything waits, so that after a crash the job sends, is
     refused and comes here again."""
-    to = sending.destination(job, refused)
     with sending.making:
         source = sending.find_source(job)  # a result and its headers, while they are here
+        to = sending.destination(job, refused, None if source is None else source[0])
         objects: tuple[DicomObject, ...] | Reason = ()
         if source is not None:
             result, headers = source

@@ -10,7 +10,7 @@ import pytest
 from dicom_node import encode, journal, pipeline
 from dicom_node.config import load_config
 from dicom_node.sending import Sending
-from dicom_node.values import AETitle, AssembledSeries, PeerName, ReportRef, Role
+from dicom_node.values import AETitle, AssembledSeries, ObjectKind, PeerName, ReportRef, Role
 from dicom_node.values.reasons import NotEncodable, ResultMismatch
 from dicom_node.values.records import DeliveryRecord, SentObject
 from tests.encode.conftest import Case, make_case
@@ -70,7 +70,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def encode_all(case: Case, sending: Sending, **changes: object) -> Any:
     result = dataclasses.replace(case.result, **changes)  # type: ignore[arg-type]
-    return pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT")), sending)
+    return pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT"), result), sending)
 
 
 def test_equal_destinations_share_the_objects(case: Case, sending: Sending, counted: dict[str, int]) -> None:
@@ -103,6 +103,34 @@ def test_a_destination_gets_segmentations_of_its_kind(case: Case, book: Book, tm
     made = encode_all(case, make_sending(book, tmp_path, 'segmentation = "labelmap"\n'))
     assert [opened(made[PeerName(name)], Role.SEGMENTATION).SegmentationType for name in NAMES] == ["BINARY", "BINARY", "LABELMAP"]
     assert made[PeerName("first")] is made[PeerName("second")]
+
+
+def test_a_result_that_is_no_label_map_is_a_segmentation_where_one_is_wanted(case: Case, book: Book, tmp_path: Path) -> None:
+    """Findings that overlap: that one destination wants label maps keeps them from nobody, and it is recorded what stands for what."""
+    sending = make_sending(book, tmp_path, 'segmentation = "labelmap"\n')
+    first, second = case.result.findings
+    overlapping = dataclasses.replace(case.result, findings=(first, dataclasses.replace(second, mask=first.mask)))
+    made = encode_all(case, sending, findings=overlapping.findings)
+    assert made[PeerName("first")] is made[PeerName("third")]
+    assert opened(made[PeerName("third")], Role.SEGMENTATION).SegmentationType == "BINARY"
+    for result, stands_for in ((overlapping, [(ObjectKind.LABEL_MAP,), ()]), (case.result, [(), ()])):
+        *_, third = sending.destinations(AETitle("CT"), result)
+        objects = pipeline.encode_result(result, AssembledSeries(case.headers, ()), (third,), sending)
+        assert isinstance(objects, dict)
+        record = sending.keep_objects(result, third, objects[third.name])
+        assert [one.instead_of for one in record.objects] == stands_for
+
+
+def test_a_destination_that_takes_nothing_of_a_result_holds_up_nobody(case: Case, book: Book, tmp_path: Path) -> None:
+    """It takes label maps alone, and is sent a segmentation, which it will refuse: that is said."""
+    sending = make_sending(book, tmp_path, 'segmentation = "labelmap"\n')
+    classes = encode.find_classes((ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D))
+    refused = {uid: None for uid in classes if uid != encode.KINDS[ObjectKind.LABEL_MAP].sop_class_uid}
+    with book.engine.begin() as connection:
+        journal.write_acceptance(connection, "third", refused, (), (), book.clock.now())
+    first, second = case.result.findings
+    made = encode_all(case, sending, findings=(first, dataclasses.replace(second, mask=first.mask)))
+    assert [one.kind for one in made[PeerName("third")]] == [ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D]
 
 
 def test_a_destination_gets_segmentations_of_as_few_frames_as_it_wants(case: Case, book: Book, tmp_path: Path) -> None:

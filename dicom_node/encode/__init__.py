@@ -3,6 +3,7 @@
 from .compare import compare
 from .compare_refusal import compare_refusal
 from .kinds import KINDS, SteppedDown, find_classes, step_down
+from .label_map import find_unwritable
 from .objects import encode, encode_refusal
 from .profile import Profile
 
@@ -15,5 +16,6 @@ __all__ = [
     "encode",
     "encode_refusal",
     "find_classes",
+    "find_unwritable",
     "step_down",
 ]
