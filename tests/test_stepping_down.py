@@ -46,13 +46,14 @@ class Site:
     case: Case
     folder: Path
     archive: Archive
+    keys: str = 'objects = ["labelmap", "report-3d"]'
     images_are_here: bool = True
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.kept = journal.Kept(self.folder / "kept")
         peer = f'[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {self.archive.port}\nmay = ["receive"]\n'
-        peer += 'objects = ["labelmap", "report-3d"]\n'
+        peer += f"{self.keys}\n"
         (self.folder / "m").mkdir()
         (self.folder / "m" / "package.toml").touch()
         (self.folder / "peers.toml").write_text(peer)
@@ -133,9 +134,9 @@ def site(book: Book, make_case: Callable[..., Case], tmp_path: Path) -> Iterator
     """Makes a site whose archive takes these classes."""
     running: list[Archive] = []
 
-    def make(*classes: str) -> Site:
+    def make(*classes: str, keys: str = Site.keys) -> Site:
         running.append(Archive(tmp_path / "archive", classes=classes).start())
-        return Site(book, make_case(), tmp_path, running[0])
+        return Site(book, make_case(), tmp_path, running[0], keys)
 
     yield make
     for archive in running:
@@ -294,6 +295,37 @@ def test_a_result_that_is_no_label_map_steps_down_from_a_segmentation(
     first, second = here.case.result.findings
     overlapping = dataclasses.replace(here.case.result, findings=(first, dataclasses.replace(second, mask=first.mask)))
     here.case = dataclasses.replace(here.case, result=overlapping)
+    here.start()
+    here.run()
+    assert here.stand() == stand
+    assert here.arrived() == [sop_class for sop_class, state, _ in stand if state == "sent"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "stand"),
+    [
+        ((SEG, REPORT), [(SEG, "sent", None), (SEG, "sent", None), (REPORT, "sent", None)]),
+        (
+            (SEG, COMPREHENSIVE),
+            [(SEG, "sent", None), (SEG, "sent", None), (REPORT, "replaced", None), (COMPREHENSIVE, "sent", "report-3d")],
+        ),
+        (
+            (PICTURE, REPORT),
+            [
+                *[(SEG, "replaced", None)] * 2,
+                (REPORT, "replaced", None),
+                (PICTURE, "sent", "segmentation"),
+                (REPORT, "sent", None),
+            ],
+        ),
+    ],
+    ids=["takes all", "another report", "no segmentation"],
+)
+def test_a_divided_segmentation_steps_down_as_one(
+    site: Callable[..., Site], classes: tuple[str, ...], stand: list[tuple[str, str, str | None]]
+) -> None:
+    """Its two findings lie on five slices together. No report names a segmentation that is not there (`arrived`)."""
+    here = site(*classes, keys='objects = ["segmentation", "report-3d"]\nmost_frames = 4')
     here.start()
     here.run()
     assert here.stand() == stand
