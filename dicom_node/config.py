@@ -252,6 +252,8 @@ def _fitting(kinds: tuple[ObjectKind, ...]) -> tuple[ObjectKind, ...]:
         raise ValueError(f"one of {', '.join(_SEGMENTATIONS)}, and one of {', '.join(_REPORTS)}")
     if segmentations and reports and reports < segmentations:
         raise ValueError("a segmentation before the report, which names it")
+    if kinds and not {*_REPORTS, ObjectKind.PAGE, ObjectKind.CAPTURE} & set(kinds):
+        raise ValueError(f"one that says the result to whoever reads it: {', '.join(_REPORTS)}, page or capture")
     return kinds
 
 

@@ -419,7 +419,7 @@ def make_destination(config: Config, name: str, refused: Collection[str], unwrit
     """A destination that does not take these SOP classes, of a result that cannot be written as these kinds."""
     peer = config.peers[name]
     objects, instead = encode.step_down(peer.wanted, refused, unwritable)
-    if not objects:  # nothing at all would be silence: so it is refused, and said
+    if not any(map(encode.is_for_people, objects)):  # nothing that is read would be silence: so it is refused, and said
         objects, instead = encode.step_down(peer.wanted, (), unwritable)
     profile = encode.Profile(
         ae_title=config.node.ae_title,

@@ -133,6 +133,16 @@ def test_a_destination_that_takes_nothing_of_a_result_holds_up_nobody(case: Case
     assert [one.kind for one in made[PeerName("third")]] == [ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D]
 
 
+def test_a_destination_that_takes_nothing_that_a_person_reads_holds_up_nobody(case: Case, sending: Sending, book: Book) -> None:
+    """It takes segmentations alone: it is sent the report all the same, which it will refuse, and that is said."""
+    classes = encode.find_classes((ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D))
+    refused = {uid: None for uid in classes if uid != encode.KINDS[ObjectKind.SEGMENTATION].sop_class_uid}
+    with book.engine.begin() as connection:
+        journal.write_acceptance(connection, "third", refused, (), (), book.clock.now())
+    made = encode_all(case, sending)
+    assert made[PeerName("first")] is made[PeerName("third")]
+
+
 def test_a_destination_gets_segmentations_of_as_few_frames_as_it_wants(case: Case, book: Book, tmp_path: Path) -> None:
     """The two findings lie on three slices and on two."""
     made = encode_all(case, make_sending(book, tmp_path, "most_frames = 4\n"))

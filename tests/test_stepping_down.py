@@ -332,6 +332,14 @@ def test_a_divided_segmentation_steps_down_as_one(
     assert here.arrived() == [sop_class for sop_class, state, _ in stand if state == "sent"]
 
 
+def test_who_takes_nothing_that_is_read_gets_the_rest_and_that_is_said_each_time(site: Callable[..., Site]) -> None:
+    here = site(SEG, keys='objects = ["segmentation", "report-3d"]')
+    for key in ("ab" * 32, "cd" * 32):
+        here.start(key)
+        here.run()
+        assert here.stand(key) == [(SEG, "sent", None), (REPORT, "refused", None)]
+
+
 def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -> None:
     here = site(SEG, REPORT)
     here.start()

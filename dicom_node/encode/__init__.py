@@ -2,7 +2,7 @@
 
 from .compare import compare
 from .compare_refusal import compare_refusal
-from .kinds import KINDS, SteppedDown, find_classes, step_down
+from .kinds import KINDS, SteppedDown, find_classes, is_for_people, step_down
 from .label_map import find_unwritable
 from .objects import encode, encode_refusal
 from .profile import Profile
@@ -17,5 +17,6 @@ __all__ = [
     "encode_refusal",
     "find_classes",
     "find_unwritable",
+    "is_for_people",
     "step_down",
 ]

@@ -37,6 +37,11 @@ KINDS: Mapping[ObjectKind, KindOfObject] = {
 }
 
 
+def is_for_people(kind: ObjectKind) -> bool:
+    """Whether a kind says a whole result, or that nothing was found, to whoever reads it."""
+    return KINDS[kind].role in {Role.REPORT, Role.PAGE, Role.CAPTURE}
+
+
 @dataclass(frozen=True, slots=True)
 class SteppedDown:
     """`wanted` cannot be had by a destination, or of a result: it gets `sent`, which may be wanted anyway, or nothing."""
