@@ -10,8 +10,8 @@ import pytest
 from dicom_node import encode, journal, pipeline
 from dicom_node.config import load_config
 from dicom_node.sending import Sending
-from dicom_node.values import AETitle, AssembledSeries, ObjectKind, PeerName, ReportRef, Role
-from dicom_node.values.reasons import NotEncodable, ResultMismatch
+from dicom_node.values import AETitle, AssembledSeries, NotAnalysed, ObjectKind, PeerName, ReportRef, Role
+from dicom_node.values.reasons import Localizer, ModelFailed, NotEncodable, ResultMismatch
 from dicom_node.values.records import DeliveryRecord, SentObject
 from tests.encode.conftest import Case, make_case
 from tests.encode.results import finding, opened
@@ -149,6 +149,19 @@ def test_a_destination_gets_segmentations_of_as_few_frames_as_it_wants(case: Cas
     roles = [[one.role for one in made[PeerName(name)]] for name in NAMES]
     assert roles == [[Role.SEGMENTATION, Role.REPORT]] * 2 + [[Role.SEGMENTATION, Role.SEGMENTATION, Role.REPORT]]
     assert made[PeerName("first")] is made[PeerName("second")]
+
+
+def test_who_wants_to_hear_of_it_is_told_that_nothing_was_analysed(case: Case, book: Book, tmp_path: Path) -> None:
+    """In each form that it gets and that can say so; not that a model died, which another try may change."""
+    sending = make_sending(book, tmp_path, 'profile = "plain-pacs"\nsays_not_analysed = true\n')
+    result = case.result
+    refused = NotAnalysed(result.key, result.study_instance_uid, result.series_instance_uid, result.package, Localizer())
+    for reason, kinds in ((Localizer(), [ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.CAPTURE, ObjectKind.PAGE]), (ModelFailed(3), None)):
+        said = dataclasses.replace(refused, reason=reason)
+        destinations = sending.destinations(AETitle("CT"), said)
+        made = pipeline.encode_result(said, AssembledSeries(case.headers, ()), destinations, sending)
+        assert isinstance(made, dict)
+        assert {name.text: [one.kind for one in objects] for name, objects in made.items()} == ({} if kinds is None else {"third": kinds})
 
 
 def test_what_cannot_be_encoded_is_a_reason(case: Case, sending: Sending) -> None:
