@@ -84,7 +84,7 @@ def record(
     node: Node,
 ) -> bool:
     """Record a result, and start the deliveries of its objects; False, and nothing, where `write_result` says that it may not be."""
-    destinations = node.sending.destinations(source.calling)
+    destinations = node.sending.destinations(source.calling, result)
     made = encode_result(result, series, destinations, node.sending)
     if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
         result = refuse(result, made)
@@ -131,9 +131,9 @@ def send(job: DeliveryJob, sending: Sending) -> None:
 def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Sending) -> None:
     """Make of a result what its destination takes. Until that is recorded everything waits, so that after a crash the job sends, is
     refused and comes here again."""
-    to = sending.destination(job, refused)
     with sending.making:
         source = sending.find_source(job)  # a result and its headers, while they are here
+        to = sending.destination(job, refused, None if source is None else source[0])
         objects: tuple[DicomObject, ...] | Reason = ()
         if source is not None:
             result, headers = source

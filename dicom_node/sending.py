@@ -61,7 +61,8 @@ from dicom_node.values.records import DeliveryRecord, SentObject
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A peer that receives results, and the form in which it gets them: what it wants, as far as it takes that, or what is `instead`."""
+    """A peer that receives results, and the form in which it gets one: what it wants, as far as it takes that and the result can be
+    written so, or what is `instead`."""
 
     name: PeerName
     peer: Peer
@@ -101,16 +102,16 @@ class Sending:
         self.limits: DeliverSection = config.node.deliver
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
-    def destinations(self, calling: AETitle) -> tuple[Destination, ...]:
-        """Who receives the results of images that came from a caller."""
-        found = tuple(map(self._destination, find_receivers(self._config, calling)))
+    def destinations(self, calling: AETitle, result: Result) -> tuple[Destination, ...]:
+        """Who receives a result of images that came from a caller."""
+        found = tuple(self._destination(name, (), result) for name in find_receivers(self._config, calling))
         if not found:
             log(NoDestination(calling))
         return found
 
-    def destination(self, job: journal.DeliveryJob, refused: Collection[str] = ()) -> Destination:
-        """The destination of a delivery; `refused` are further SOP classes that it does not take."""
-        return self._destination(job.destination, refused)
+    def destination(self, job: journal.DeliveryJob, refused: Collection[str] = (), result: Result | None = None) -> Destination:
+        """The destination of a delivery; `refused` are further SOP classes that it does not take. None: whatever it gets."""
+        return self._destination(job.destination, refused, result)
 
     def is_heard_of(self, package: str, calling: AETitle) -> bool:
         """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
@@ -440,24 +441,28 @@ class Sending:
         journal.write_next_try(connection, job, self._clock.now() + delay_s)
         return delay_s
 
-    def _destination(self, name: str, refused: Collection[str] = ()) -> Destination:
+    def _destination(self, name: str, refused: Collection[str], result: Result | None) -> Destination:
         with self._engine.begin() as connection:
             believed = journal.read_refused_classes(connection, name, self._clock.now())
-        return make_destination(self._config, name, believed | set(refused))
+        unwritable = frozenset() if result is None else encode.find_unwritable(result, self._config.peers[name].wanted)
+        return make_destination(self._config, name, believed | set(refused), unwritable)
 
 
-def make_destination(config: Config, name: str, refused: Collection[str]) -> Destination:
-    """A destination that does not take these SOP classes."""
+def make_destination(config: Config, name: str, refused: Collection[str], unwritable: Collection[ObjectKind] = ()) -> Destination:
+    """A destination that does not take these SOP classes, of a result that cannot be written as these kinds."""
     peer = config.peers[name]
-    objects, instead = encode.step_down(peer.wanted, refused)
+    objects, instead = encode.step_down(peer.wanted, refused, unwritable)
+    if not any(map(encode.is_for_people, objects)):  # nothing that is read would be silence: so it is refused, and said
+        objects, instead = encode.step_down(peer.wanted, (), unwritable)
     profile = encode.Profile(
         ae_title=config.node.ae_title,
         node_version=dicom_node.__version__,
         language=peer.language or config.node.language,
-        objects=objects or peer.wanted,  # nothing at all would be silence: so it is refused, and said
+        objects=objects,
+        most_frames=peer.most_frames,
     )
     takes_notes = peer.rejection_notes and encode.KINDS[ObjectKind.REJECTION].sop_class_uid not in refused
-    return Destination(PeerName(name), peer, profile, instead if objects else (), takes_notes)
+    return Destination(PeerName(name), peer, profile, instead, takes_notes)
 
 
 def find_receivers(config: Config, calling: AETitle) -> tuple[str, ...]:

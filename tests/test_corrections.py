@@ -19,7 +19,7 @@ __all__ = ["book", "make_case", "site", "url"]  # fixtures
 
 NOTE = "1.2.840.10008.5.1.4.1.1.88.59"
 OLD, NEW = "ab" * 32, "cd" * 32
-WITH_NOTES = 'objects = ["segmentation", "report-3d"]\nrejection_notes = true\n'
+WITH_NOTES = 'objects = ["segmentation", "report-3d"]\nrejection_notes = true'
 
 
 def rejected_in(here: Site) -> list[set[str]]:
@@ -38,7 +38,7 @@ def uids_of(here: Site, key: str) -> set[str]:
 
 
 def test_what_is_replaced_is_rejected_when_all_that_replaces_it_is_there(site: Callable[..., Site]) -> None:
-    here = site(SEG, REPORT, NOTE, peer_keys=WITH_NOTES)
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES)
     here.start(OLD)
     here.run()
     here.start(NEW, predecessor=OLD)
@@ -49,14 +49,14 @@ def test_what_is_replaced_is_rejected_when_all_that_replaces_it_is_there(site: C
 
 
 def test_the_first_result_rejects_nothing(site: Callable[..., Site]) -> None:
-    here = site(SEG, REPORT, NOTE, peer_keys=WITH_NOTES)
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES)
     here.start(OLD)
     here.run()
     assert here.arrived() == [SEG, REPORT]
 
 
 def test_who_is_not_set_to_take_notes_gets_none(site: Callable[..., Site]) -> None:
-    here = site(SEG, REPORT, NOTE, peer_keys=WITH_NOTES.replace("true", "false"))
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES.replace("true", "false"))
     here.start(OLD)
     here.run()
     here.start(NEW, predecessor=OLD)
@@ -66,7 +66,7 @@ def test_who_is_not_set_to_take_notes_gets_none(site: Callable[..., Site]) -> No
 
 def test_where_a_part_of_the_new_result_is_refused_the_old_one_stays(site: Callable[..., Site]) -> None:
     """An archive must never be left without a result; `jobs retry` sends the rest, then the note."""
-    here = site(SEG, REPORT, NOTE, peer_keys=WITH_NOTES)
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES)
     here.start(OLD)
     here.run()
     here.archive.answers.stores[REPORT] = [0xA900]
@@ -80,7 +80,7 @@ def test_where_a_part_of_the_new_result_is_refused_the_old_one_stays(site: Calla
 
 
 def test_an_archive_that_does_not_take_the_note_has_the_new_result_all_the_same(site: Callable[..., Site]) -> None:
-    here = site(SEG, REPORT, peer_keys=WITH_NOTES)
+    here = site(SEG, REPORT, keys=WITH_NOTES)
     for number, key in enumerate((OLD, NEW, "ef" * 32)):
         here.start(key, predecessor=(None, OLD, NEW)[number])
         here.run()
@@ -91,10 +91,10 @@ def test_an_archive_that_does_not_take_the_note_has_the_new_result_all_the_same(
 
 def test_a_result_that_comes_after_a_refusal_names_and_rejects_it(site: Callable[..., Site]) -> None:
     """Never *not analysed* and a result side by side without saying so."""
-    here = site(SEG, REPORT, NOTE, peer_keys=WITH_NOTES + "says_not_analysed = true\n")
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES + "\nsays_not_analysed = true")
     case = here.case.result
     refusal = NotAnalysed(OLD, case.study_instance_uid, case.series_instance_uid, case.package, TooFew(2, 5))
-    destination = here.destination()
+    destination = here.destination(refusal)
     made = pipeline.encode_result(refusal, AssembledSeries(here.case.headers, ()), (destination,), here.sending)
     assert isinstance(made, dict)
     wanted = here.sending.keep_objects(refusal, destination, made[PeerName("pacs")])
@@ -118,11 +118,11 @@ def test_a_result_that_comes_after_a_refusal_names_and_rejects_it(site: Callable
 
 def test_a_note_on_another_object_is_not_sent(site: Callable[..., Site]) -> None:
     """Read back before anyone sends it."""
-    here = site(SEG, REPORT, NOTE, peer_keys=WITH_NOTES)
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES)
     here.start(OLD)
     after = dataclasses.replace(here.case.result, key=NEW, predecessor_key=OLD)
-    found = here.sending.find_rejected(after, here.destination())
+    found = here.sending.find_rejected(after, here.destination(after))
     assert found is not None
-    (note,) = pipeline.make_note(after, here.case.headers, here.destination().profile, found)
+    (note,) = pipeline.make_note(after, here.case.headers, here.destination(after).profile, found)
     assert pipeline.encode.compare_rejection(note, found[1]) is None
     assert pipeline.encode.compare_rejection(note, found[1][:1]) is not None
