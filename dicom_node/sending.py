@@ -422,6 +422,7 @@ def make_destination(config: Config, name: str, refused: Collection[str]) -> Des
         node_version=dicom_node.__version__,
         language=peer.language or config.node.language,
         objects=objects or peer.wanted,  # nothing at all would be silence: so it is refused, and said
+        not_accepted=frozenset(refused) if objects else frozenset(),
     )
     return Destination(PeerName(name), peer, profile, instead if objects else ())
 

@@ -14,9 +14,11 @@ from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, Pa
 from .capture import make_captures
 from .elements import Values, write_file
 from .equipment import contributing_equipment
+from .fitting import find_fitting
 from .inputs import AnyInputs, Inputs, InputsOfRefusal, read_inputs, read_inputs_of_refusal
 from .key_images import make_key_images
-from .kinds import KINDS
+from .kinds import KINDS, find_chain
+from .mammography import make_mammography_report
 from .page import make_page
 from .presentation import make_presentation
 from .profile import Profile
@@ -31,8 +33,10 @@ def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced:
     """The objects of a result, in the order in which a viewer needs them: the segmentation, then the report that refers to it.
 
     Without findings there are only those that say so. `replaced` is the report of the result's predecessor, where one was sent. The same
-    arguments give the same bytes, on every machine and every day. Raises EncodingError where an object cannot be made.
+    arguments give the same bytes, on every machine and every day. Where a kind cannot say this result, the next best takes its place.
+    Raises EncodingError where an object cannot be made.
     """
+    profile = dataclasses.replace(profile, objects=find_fitting(profile.objects, result, headers, profile.not_accepted))
     inputs = read_inputs(result, headers, profile, replaced)
     kinds = (kind for kind in profile.objects if result.findings or kind not in _OF_FINDINGS)
     return tuple(made for kind in kinds for made in encode_kind(inputs, kind))
@@ -66,7 +70,14 @@ def encode_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile
     if len({(one.patient_identity, one.study_instance_uid) for one in headers.instances}) > 1:
         return ()
     inputs = read_inputs_of_refusal(result, headers, profile)
-    return tuple(made for kind in profile.objects if kind in _MAKERS_OF_REFUSAL for made in encode_refusal_kind(inputs, kind))
+    return tuple(made for kind in _kinds_of_refusal(profile) for made in encode_refusal_kind(inputs, kind))
+
+
+def _kinds_of_refusal(profile: Profile) -> tuple[ObjectKind, ...]:
+    """The kinds that can say it, or what is instead of those that cannot; each once, and none of a class that is not accepted."""
+    accepted = [kind for kind in _MAKERS_OF_REFUSAL if KINDS[kind].sop_class_uid not in profile.not_accepted]
+    able = ([one for one in find_chain(kind) if one in accepted][:1] for kind in profile.objects)
+    return tuple(dict.fromkeys(kind for kinds in able for kind in kinds))
 
 
 def encode_refusal_kind(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[DicomObject, ...]:
@@ -88,6 +99,7 @@ _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_report(inputs, kind)],
+    ObjectKind.MAMMOGRAPHY_CAD: lambda inputs, kind: [make_mammography_report(inputs, kind)],
     ObjectKind.REGIONS: lambda inputs, kind: [make_report(inputs, kind)],
 }
 _MakerOfRefusal = Callable[[InputsOfRefusal, ObjectKind], Iterable[tuple[Dataset, Values]]]

@@ -8,19 +8,24 @@ from dicom_node.values import ObjectKind, Role, derive_digest
 
 from .kinds import KINDS
 
+# Which objects there are: this changes none of them.
+_OF_SEVERAL = frozenset({"objects", "not_accepted"})
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """Everything outside result and images that decides which objects there are and what is in them.
 
     `objects` are in the order in which a viewer needs them: what another one names comes before it. `station_name` empty means: the AE
-    title. `manufacturer` and `model_name` are the node's own, not those of a model.
+    title. `not_accepted` are SOP classes that a destination does not take: none of them takes the place of another kind.
+    `manufacturer` and `model_name` are the node's own, not those of a model.
     """
 
     ae_title: str
     node_version: str
     language: Literal["en", "fr"] = "en"
     objects: tuple[ObjectKind, ...] = (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)
+    not_accepted: frozenset[str] = frozenset()
     station_name: str = ""
     manufacturer: str = "dicom-node"
     model_name: str = "dicom-node"
@@ -39,5 +44,5 @@ class Profile:
 
         Other objects beside it do not, unless it names them: so an object that is there keeps its UID where another one is exchanged.
         """
-        fields = (f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self) if field.name != "objects")
+        fields = (f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self) if field.name not in _OF_SEVERAL)
         return derive_digest(*fields, kind, *([str(self.segmentation)] if KINDS[kind].names_segmentation else []))
