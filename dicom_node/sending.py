@@ -67,8 +67,12 @@ class Destination:
     instead: tuple[encode.SteppedDown, ...] = ()
 
     def stands_for(self, kind: ObjectKind) -> tuple[ObjectKind, ...]:
-        """In place of which kinds it gets one of this kind."""
-        return tuple(change.wanted for change in self.instead if change.sent is kind)
+        """In place of which kinds, of classes that it does not take, it gets one of this kind.
+
+        Where a result does not fit the kind that is wanted, those are passed by on the way down from that.
+        """
+        passed = encode.find_passed(self.profile.objects, kind, self.profile.not_accepted)
+        return (*(change.wanted for change in self.instead if change.sent is kind), *passed)
 
 
 # The headers of stored images. Raises SpoolError; ImageMissing where one is gone for good.

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    EnhancedSRStorage,
+    MammographyCADSRStorage,
+    SegmentationStorage,
+)
 from pynetdicom.sop_class import LabelMapSegmentationStorage  # type: ignore[attr-defined]
 
 from dicom_node import errors, journal, pipeline, spool
@@ -41,12 +48,13 @@ class Site:
     folder: Path
     archive: Archive
     images_are_here: bool = True
+    objects: str = '["labelmap", "report-3d"]'
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.kept = journal.Kept(self.folder / "kept")
         peer = f'[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {self.archive.port}\nmay = ["receive"]\n'
-        peer += 'objects = ["labelmap", "report-3d"]\n'
+        peer += f"objects = {self.objects}\n"
         (self.folder / "m").mkdir()
         (self.folder / "m" / "package.toml").touch()
         (self.folder / "peers.toml").write_text(peer)
@@ -127,9 +135,9 @@ def site(book: Book, make_case: Callable[..., Case], tmp_path: Path) -> Iterator
     """Makes a site whose archive takes these classes."""
     running: list[Archive] = []
 
-    def make(*classes: str) -> Site:
+    def make(*classes: str, **changes: Any) -> Site:
         running.append(Archive(tmp_path / "archive", classes=classes).start())
-        return Site(book, make_case(), tmp_path, running[0])
+        return Site(book, make_case(), tmp_path, running[0], **changes)
 
     yield make
     for archive in running:
@@ -290,6 +298,19 @@ def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -
         (said,) = found["not_accepted"]
         assert said == {"destination": "pacs", "wanted": ObjectKind.LABEL_MAP, "sent": ObjectKind.SEGMENTATION, "text": always}
         assert all(text in as_text(found) for text in (labels, report, seg, always))
+
+
+def test_a_result_that_does_not_fit_is_sent_as_the_best_that_is_taken(site: Callable[..., Site]) -> None:
+    """Mammography CAD is taken, and says nothing of a CT; what takes its place is not taken itself."""
+    cad, comprehensive, enhanced = map(str, (MammographyCADSRStorage, ComprehensiveSRStorage, EnhancedSRStorage))
+    here = site(cad, enhanced, objects='["mammography-cad"]')
+    here.start()
+    here.run()
+    assert here.stand() == [(comprehensive, "replaced", None), (enhanced, "sent", "report-comprehensive")]
+    here.start("cd" * 32)
+    here.run()
+    assert here.stand("cd" * 32) == [(enhanced, "sent", "report-comprehensive")]
+    assert here.arrived() == [enhanced, enhanced]
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from .compare import compare
 from .compare_refusal import compare_refusal
-from .kinds import KINDS, SteppedDown, find_classes, step_down
+from .kinds import KINDS, SteppedDown, find_classes, find_passed, step_down
 from .objects import encode, encode_refusal
 from .profile import Profile
 
@@ -15,5 +15,6 @@ __all__ = [
     "encode",
     "encode_refusal",
     "find_classes",
+    "find_passed",
     "step_down",
 ]

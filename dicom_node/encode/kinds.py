@@ -67,6 +67,13 @@ def find_chain(kind: ObjectKind) -> tuple[ObjectKind, ...]:
     return (kind, *(() if instead is None else find_chain(instead)))
 
 
+def find_passed(wanted: Sequence[ObjectKind], sent: ObjectKind, not_accepted: Collection[str]) -> tuple[ObjectKind, ...]:
+    """Of the kinds between what is wanted and what is sent in its place, each once: those of these SOP classes."""
+    chains = (find_chain(kind) for kind in wanted if kind is not sent)
+    passed = (one for chain in chains if sent in chain for one in chain[: chain.index(sent)])
+    return tuple(dict.fromkeys(one for one in passed if KINDS[one].sop_class_uid in not_accepted))
+
+
 def find_classes(wanted: Sequence[ObjectKind]) -> tuple[str, ...]:
     """The SOP classes of these kinds and of all that may take their place: what a destination is asked about."""
     return tuple(dict.fromkeys(KINDS[one].sop_class_uid for kind in wanted for one in find_chain(kind)))
