@@ -29,6 +29,7 @@ _TERMS = {
 _VIEWS = {code.value: code for code in codes.cid4014.concepts.values()}
 _MODIFIERS = {code.value: code for code in codes.cid4015.concepts.values()}
 _OLD_SCHEMES = frozenset({"SRT", "SNM3", "99SDM"})  # of SNOMED, before SCT (PS3.16 8)
+_DIRECTION = re.compile("[LRAPHF]{1,3}")
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{6}([.]\d{1,6})?")
 
 
@@ -52,12 +53,12 @@ def read_view(instance: InstanceHeaders) -> View:
     items = items_of(header, tag_of("ViewCodeSequence"))
     view = next((code for code in (_find_code(item, _VIEWS) for item in items) if code is not None), None)
     modifiers = [_find_code(one, _MODIFIERS) for item in items for one in items_of(item, tag_of("ViewModifierCodeSequence"))]
-    directions = plain_of(header, "PatientOrientation").split("\\")
+    directions = [one.strip() for one in plain_of(header, "PatientOrientation").split("\\")]
     return View(
         side=_SIDES.get(plain_of(header, "ImageLaterality") or plain_of(header, "Laterality")),
         view=view or _VIEWS.get(_TERMS.get(plain_of(header, "ViewPosition"), "")),
         modifiers=tuple(code for code in modifiers if code is not None),
-        orientation=(directions[0].strip(), directions[1].strip()) if len(directions) == 2 and all(directions) else None,
+        orientation=(directions[0], directions[1]) if len(directions) == 2 and all(map(_DIRECTION.fullmatch, directions)) else None,
         study_date=_legal(plain_of(header, "StudyDate"), _DATE),
         study_time=_legal(plain_of(header, "StudyTime"), _TIME),
         content_date=_legal(plain_of(header, "ContentDate"), _DATE),

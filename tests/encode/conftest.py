@@ -79,7 +79,7 @@ def mark(
     number: int, what: CodedConcept, origin: tuple[int, int, int], voxels: np.ndarray[Any, np.dtype[np.bool_]], **changes: Any
 ) -> Finding:
     """A finding of a mammogram, without measurements."""
-    made = finding(number, origin, voxels, type=what, site=BREAST, label=what.meaning, measurements=())
+    made = finding(number, origin, voxels, type=what, site=BREAST, laterality=None, label=what.meaning, measurements=())
     return dataclasses.replace(made, **changes)
 
 

@@ -2,19 +2,27 @@
 
 import dataclasses
 import io
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node import encode
+from dicom_node import assemble, encode
+from dicom_node.encode.captions import name_slice
+from dicom_node.encode.drawing import WHITE, height_of
+from dicom_node.encode.inputs import read_inputs
+from dicom_node.encode.plate import _head
+from dicom_node.infer.pictures import make_pictures
+from dicom_node.texts import Language
 from dicom_node.texts.codes import load_codes
-from dicom_node.values import Analysed, CodedConcept, DicomObject, ObjectKind, ReportRef
+from dicom_node.values import Analysed, CodedConcept, DicomObject, Finding, ObjectKind, ReportRef, Volume
 from dicom_node.values.reasons import ReportMismatch
 from tests.encode.conftest import CALCIFICATION, CLUSTER, Case, mark
 from tests.encode.results import PROFILE, named, walk
@@ -298,3 +306,98 @@ def test_what_was_not_detected_must_be_said(mammograms: Case) -> None:
     objects = made_of(mammograms, result)
     assert encode.compare(objects, result) is None
     assert encode.compare(spoilt(objects, CAD, silent), result) == ReportMismatch(1)
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------------
+
+PICTURES = dataclasses.replace(PROFILE, objects=(ObjectKind.CAPTURE,))
+PAGE = dataclasses.replace(PROFILE, objects=(ObjectKind.PAGE,))
+LARGE = (2600, 2000)
+
+
+def pictured(case: Case, folder: Path, *findings: Finding) -> Case:
+    """With the pictures that the inference process makes of what `assemble` reads of its images."""
+    volume = assemble.read_volume(folder / "spool-mammograms", case.headers, case.result.geometry)
+    assert isinstance(volume, Volume)
+    findings = findings or case.result.findings
+    pictures = make_pictures(volume, findings, "MG")
+    return dataclasses.replace(case, result=dataclasses.replace(case.result, findings=findings, pictures=pictures))
+
+
+def last_page(case: Case) -> Dataset:
+    objects = encode.encode(case.result, case.headers, PICTURES)
+    assert encode.compare(objects, case.result) is None
+    return pydicom.dcmread(io.BytesIO(objects[-1].content))
+
+
+def slice_of(page: Dataset, case: Case) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The part of a page that shows the image: 768 pixels high, above its text and below the title."""
+    (picture,) = case.result.pictures
+    rows, columns = picture.pixels.shape
+    width = round(columns / rows * 768 / 2) * 2
+    left = (page.Columns - width) // 2
+    inputs = read_inputs(case.result, case.headers, PICTURES)
+    top = height_of(_head(inputs, Language.ENGLISH, page.Columns - 32)) + 32
+    return np.asarray(page.pixel_array[top : top + 768, left : left + width])
+
+
+@pytest.mark.parametrize("photometric_interpretation", ["MONOCHROME2", "MONOCHROME1"])
+def test_a_picture_shows_a_mammogram_as_it_is_read(
+    make_mammogram_case: Callable[..., Case], tmp_path: Path, photometric_interpretation: str
+) -> None:
+    """Dense tissue is white on black air, however it is stored; what is drawn on it is where it was found."""
+    one = mark(1, CALCIFICATION, (0, 1040, 800), np.ones((1, 520, 400), dtype=bool))
+    case = make_mammogram_case(shape=LARGE, photometric_interpretation=photometric_interpretation)
+    case = pictured(case, tmp_path, one)
+    shown = slice_of(last_page(case), case)
+    assert shown[20, 20].max() == 0  # air, beyond the skin
+    assert shown[384, 560].min() > 180  # the middle of the breast, at the wall of the chest
+    rows, columns = np.nonzero((shown == one.colour_rgb).all(axis=2)[:, :357])  # its number stands to the right
+    assert [rows.min(), rows.max()] == pytest.approx([1040 / 2600 * 768, 1560 / 2600 * 768], abs=2)
+    assert [columns.min(), columns.max()] == pytest.approx([800 / 2600 * 768, 1200 / 2600 * 768], abs=2)
+
+
+def test_a_scale_bar_is_as_long_as_it_says(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:
+    """0.05 mm on the detector, magnified 1.1 times: 10 mm in the breast are 220 pixels of 2600, of which a page has 768."""
+    case = pictured(make_mammogram_case(shape=LARGE, spacing_mm=(0.05, 0.05)), tmp_path)
+    shown = slice_of(last_page(case), case)
+    (row,) = [row for row in range(740, 768) if (shown[row, 400:] == WHITE).all(axis=1).sum() > 50][:1]
+    bar = np.flatnonzero((shown[row, 400:] == WHITE).all(axis=1))
+    assert bar[-1] - bar[0] == pytest.approx(20 * 22 / 2600 * 768, abs=2)
+
+
+def test_without_a_spacing_there_is_no_bar_and_pixels_are_square(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:
+    case = pictured(make_mammogram_case(shape=LARGE, spacing_mm=None), tmp_path)
+    page = last_page(case)
+    shown = slice_of(page, case)
+    assert not [row for row in range(740, 768) if (shown[row, 400:] == WHITE).all(axis=1).sum() > 50]
+    assert encode.encode(case.result, case.headers, PAGE)
+
+
+def test_a_calcification_that_nobody_would_see_has_a_ring(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:
+    one = mark(1, CALCIFICATION, (0, 1300, 1000), np.ones((1, 3, 2), dtype=bool))
+    case = pictured(make_mammogram_case(shape=LARGE), tmp_path, one)
+    coloured = (slice_of(last_page(case), case) == one.colour_rgb).all(axis=2)
+    row, column = 1301.5 / 2600 * 768, 1001 / 2600 * 768
+    rows, columns = np.nonzero(coloured[:, : int(column) + 12])
+    assert [rows.min(), rows.max()] == pytest.approx([row - 9, row + 9], abs=2)
+    assert columns.min() == pytest.approx(column - 9, abs=2)
+
+
+def test_a_picture_says_which_side_is_which(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:
+    case = pictured(make_mammogram_case(("L", "MLO")), tmp_path)
+    assert list(last_page(case).PatientOrientation) == ["A", "FR"]
+    inputs = read_inputs(case.result, case.headers, PICTURES)
+    assert name_slice(inputs, 0, Language.ENGLISH) == "Image 1 of 1, Instance Number 1, left breast, medio-lateral oblique"
+    assert name_slice(inputs, 0, Language.FRENCH) == "Image 1 sur 1, numéro d'instance 1, sein gauche, oblique médio-latérale"
+
+
+def test_the_page_shows_what_lies_around_a_finding(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:
+    """Of 2600 x 2000 pixels in a picture of 866 x 666: 60 mm around the finding are 660 pixels, of which the picture has 220 or 221."""
+    one = mark(1, CALCIFICATION, (0, 1300, 1000), np.ones((1, 3, 2), dtype=bool))
+    case = pictured(make_mammogram_case(shape=LARGE), tmp_path, one)
+    (made,) = encode.encode(case.result, case.headers, PAGE)
+    content = pydicom.dcmread(io.BytesIO(made.content)).EncapsulatedDocument
+    sizes = [int(size) for size in re.findall(rb"/(?:Width|Height) (\d+)", content)]
+    assert len(sizes) == 2
+    assert set(sizes) <= {220, 221}
