@@ -39,4 +39,13 @@ def _is_of_mammograms(result: Analysed, headers: SeriesHeaders) -> bool:
     )
 
 
-_CONDITIONS: Mapping[ObjectKind, Callable[[Analysed, SeriesHeaders], bool]] = {ObjectKind.MAMMOGRAPHY_CAD: _is_of_mammograms}
+def _has_a_place(result: Analysed, _: SeriesHeaders) -> bool:
+    """On images that lie somewhere in the patient, which a projection does not."""
+    return result.geometry.form is not Form.PROJECTION
+
+
+_CONDITIONS: Mapping[ObjectKind, Callable[[Analysed, SeriesHeaders], bool]] = {
+    ObjectKind.SEGMENTATION: _has_a_place,
+    ObjectKind.LABEL_MAP: _has_a_place,
+    ObjectKind.MAMMOGRAPHY_CAD: _is_of_mammograms,
+}

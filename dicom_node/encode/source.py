@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -187,7 +187,9 @@ def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier,
     series_number = plain_of(first, "SeriesNumber")
     return Source(
         identity=identity,
-        image=copier.elements(first, IMAGE_SERIES, terms) | (copier.elements(lossy, LOSSY, terms) if lossy is not None else {}),
+        image=_laterality(others)
+        | copier.elements(first, IMAGE_SERIES, terms)
+        | (copier.elements(lossy, LOSSY, terms) if lossy is not None else {}),
         request=_requests(first, copier, terms, identity),
         equipment=equipment if equipment.get(tag_of("Manufacturer"), ("LO", b""))[1].strip() else {},
         moment=find_latest_moment({keyword: "\\".join(other.get(keyword, ())) for keyword in _TIMES} for other in others),
@@ -197,6 +199,16 @@ def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier,
         procedure=_procedure(first, terms),
         is_recoded=copier.is_recoded,
     )
+
+
+def _laterality(instances: Sequence[Mapping[str, tuple[str, ...]]]) -> Elements:
+    """Laterality of the series, where its images have Image Laterality in its place; empty where they are not all of one side.
+
+    Source: PS3.3 C.7.3.1: one of the two must be there where the body part is paired.
+    """
+    sides = {side for instance in instances for side in instance.get("ImageLaterality", ())}
+    side = next(iter(sides)) if len(sides) == 1 and sides <= {"R", "L"} else ""
+    return {tag_of("Laterality"): ("CS", side.encode())} if sides else {}
 
 
 def _requests(first: Dataset, copier: _Copier, terms: tuple[str, ...], identity: Elements) -> Elements:

@@ -57,6 +57,15 @@ def test_other_images_are_reported(case: Case, make_mammogram_case: Callable[...
     assert kinds_of(radiograph.result, radiograph) == [COMPREHENSIVE, CAPTURE]
 
 
+@pytest.mark.parametrize("name", [name for name in PROFILES if name != "mammography"])
+def test_a_projection_has_no_segmentation(mammograms: Case, name: str) -> None:
+    """It has no place in the patient; a report on its image, and pictures, say the same."""
+    kinds = kinds_of(mammograms.result, mammograms, dataclasses.replace(PROFILE, objects=PROFILES[name]))
+    assert not {ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP} & set(kinds)
+    assert CAPTURE in kinds
+    assert {ObjectKind.REPORT_3D, COMPREHENSIVE} & set(kinds)
+
+
 def test_all_other_kinds_can_say_everything(case: Case) -> None:
     assert all(fits(kind, case.result, case.headers) for kind in ObjectKind if kind is not CAD)
 

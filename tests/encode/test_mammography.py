@@ -15,6 +15,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node import assemble, encode
+from dicom_node.config import PROFILES
 from dicom_node.encode.captions import name_slice
 from dicom_node.encode.drawing import WHITE, height_of
 from dicom_node.encode.inputs import read_inputs
@@ -382,6 +383,22 @@ def test_a_calcification_that_nobody_would_see_has_a_ring(make_mammogram_case: C
     rows, columns = np.nonzero(coloured[:, : int(column) + 12])
     assert [rows.min(), rows.max()] == pytest.approx([row - 9, row + 9], abs=2)
     assert columns.min() == pytest.approx(column - 9, abs=2)
+
+
+@pytest.mark.parametrize(("views", "side"), [([("L", "CC"), ("L", "MLO")], "L"), ([("L", "CC"), ("R", "CC")], "")])
+def test_the_pictures_are_valid_and_of_the_side_of_their_images(
+    make_mammogram_case: Callable[..., Case],
+    validator: Callable[[str], str],
+    tmp_path: Path,
+    views: list[tuple[str, str]],
+    side: str,
+) -> None:
+    """dciodvfy wants a side where the body part is paired."""
+    case = pictured(make_mammogram_case(*views), tmp_path)
+    objects = encode.encode(case.result, case.headers, dataclasses.replace(PROFILE, objects=PROFILES["plain-pacs"]))
+    assert encode.compare(objects, case.result) is None
+    assert new_complaints(validator, case.headers, tmp_path / "spool-mammograms", objects, tmp_path) == set()
+    assert {str(pydicom.dcmread(io.BytesIO(one.content)).Laterality or "") for one in objects if one.kind is ObjectKind.CAPTURE} == {side}
 
 
 def test_a_picture_says_which_side_is_which(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:
