@@ -23,13 +23,20 @@ def test_derived_uids_are_legal_and_differ_by_kind(key: str, kind: ObjectKind, v
     assert all(len(uid) <= 64 and UID(uid).is_valid for uid in uids)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Profile)])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Profile) if field.name != "not_accepted"])
 def test_every_field_of_the_profile_changes_the_uids(field: str) -> None:
     """Two destinations may get other objects, never other bytes under one UID."""
     changed = {"language": "fr", "objects": (ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D)}.get(field, "other")
     other = dataclasses.replace(PROFILE, **{field: changed})
     report = ObjectKind.REPORT_3D
     assert derive_object_uids("key", report, PROFILE).instance != derive_object_uids("key", report, other).instance
+
+
+def test_what_a_destination_does_not_take_changes_no_uid() -> None:
+    """It decides which objects there are, and nothing in them."""
+    other = dataclasses.replace(PROFILE, not_accepted=frozenset({"1.2.840.10008.5.1.4.1.1.88.11"}))
+    for kind in ObjectKind:
+        assert derive_object_uids("key", kind, PROFILE) == derive_object_uids("key", kind, other)
 
 
 def test_an_object_keeps_its_uid_where_another_one_beside_it_is_exchanged() -> None:
