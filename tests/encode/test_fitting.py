@@ -53,6 +53,10 @@ def test_other_images_are_reported(case: Case, make_mammogram_case: Callable[...
     computed_tomography = dataclasses.replace(finding_of(case.result, CLUSTER), looked_for=(CLUSTER,))
     computed_tomography = dataclasses.replace(computed_tomography, findings=computed_tomography.findings[:1])
     assert kinds_of(computed_tomography, case) == [COMPREHENSIVE, CAPTURE]
+    planes = case.headers.instances  # such as those of tomosynthesis, which is of Modality MG too
+    mammography = [(*(one for one in plane.attributes if one[0] != "Modality"), ("Modality", ("MG",))) for plane in planes]
+    instances = tuple(dataclasses.replace(plane, attributes=one) for plane, one in zip(planes, mammography, strict=True))
+    assert not fits(CAD, computed_tomography, dataclasses.replace(case.headers, instances=instances))
     radiograph = make_mammogram_case(change=lambda dataset, _: setattr(dataset, "Modality", "DX"))
     assert kinds_of(radiograph.result, radiograph) == [COMPREHENSIVE, CAPTURE]
 
