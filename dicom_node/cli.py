@@ -11,7 +11,7 @@ import typer
 from dicom_node.clock import SystemClock
 from dicom_node.errors import SchemaTooOld, SettingsError
 from dicom_node.log import RoleName, log_broken, start_logging
-from dicom_node.texts import Language, Reader, render_error
+from dicom_node.texts import Reader, render_error
 
 if TYPE_CHECKING:
     from dicom_node.config import Config
@@ -55,7 +55,7 @@ def serve(
     except SettingsError as error:
         _refuse(error)
     except SchemaTooOld as error:
-        print(f"dicom-node serve: {render_error(error, Reader.ADMINISTRATOR, Language(settings.node.language))}", file=sys.stderr)
+        print(f"dicom-node serve: {render_error(error, Reader.ADMINISTRATOR, settings.node.language)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except Exception as error:  # noqa: BLE001  the outermost handler of a process
         log_broken(RoleName(role or "serve"), error)
@@ -103,7 +103,7 @@ def status(
     from dicom_node.roles.status import as_text, find_status
 
     settings = _load(config)
-    found = find_status(settings, study, limit, Language(settings.node.language))
+    found = find_status(settings, study, limit, settings.node.language)
     if found is None:
         print(f"dicom-node status: no study {study}", file=sys.stderr)
         raise typer.Exit(1)

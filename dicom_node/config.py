@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from dicom_node import tls
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
+from dicom_node.texts import ENGLISH, Language, find_languages
 from dicom_node.values import AETitle, ObjectKind, Proof, Provider
 
 
@@ -74,6 +75,14 @@ def _bucket(raw: str) -> str:
     return raw
 
 
+def _language(raw: str) -> Language:
+    known = find_languages()
+    if raw not in known:
+        raise ValueError(f"one of {', '.join(known)}")
+    return Language(raw)
+
+
+KnownLanguage = Annotated[Language, AfterValidator(_language)]
 Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
 
@@ -202,7 +211,7 @@ class NodeFile(Section):
     data: Path
     models: tuple[Path, ...]
     peers: Path = Path("peers.toml")
-    language: Literal["en", "fr"] = "en"
+    language: KnownLanguage = ENGLISH
     database: str | None = None
     spool: str = ""
     cache_gb: Annotated[float, Field(gt=0)] = 50.0
@@ -287,7 +296,7 @@ class Peer(Section):
     objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
     most_frames: Annotated[int, Field(ge=0)] = 0
-    language: Literal["en", "fr"] | None = None
+    language: KnownLanguage | None = None
     rejection_notes: bool = False  # IHE Imaging Object Change Management
     says_not_analysed: bool | tuple[str, ...] = False  # the packages by name; true: all of them
     deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that

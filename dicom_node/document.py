@@ -36,7 +36,7 @@ def _own_faults(cause: ValidationError) -> list[Any]:
 def _problem(file: Path, fault: Any, kind: type[BaseModel], document: Any) -> Problem:
     key = ".".join(_keys_of(fault, document))
     value = "" if fault["type"] == "missing" else _shortened(fault["input"])
-    allowed = fault["msg"]
+    allowed = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         nearest = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys(kind, set())), n=1)
         allowed = f"no such key{f'; did you mean {nearest[0]}?' if nearest else ''}"

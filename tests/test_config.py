@@ -342,7 +342,7 @@ def test_every_profile_is_one_that_could_be_written_as_kinds(tmp_path: Path) -> 
         ('objects = ["key-images", "outlines"]', "objects", "['key-images', 'outlines']", "page or capture"),
         ('profile = "full"\nobjects = ["page"]', "profile", "full", "left out, where objects is given"),
         ('segmentation = "binary"\nobjects = ["page"]', "segmentation", "binary", "left out, where objects is given"),
-        ('language = "de"', "language", "de", "'en' or 'fr'"),
+        ('language = "de"', "language", "de", "one of en, fr"),
         ("most_frames = -1", "most_frames", "-1", "0"),
     ],
 )

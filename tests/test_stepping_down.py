@@ -27,7 +27,7 @@ from dicom_node.encode.objects import _MAKERS
 from dicom_node.journal.tables import deliveries
 from dicom_node.roles.status import as_text, find_status
 from dicom_node.sending import Destination, Sending
-from dicom_node.texts import Language
+from dicom_node.texts import ENGLISH, Language
 from dicom_node.values import AETitle, AssembledSeries, ObjectKind, PeerName, Proof, Receipt, Result, SeriesHeaders, StoredSeries
 from dicom_node.values.records import DeliveryRecord, ResultRecord
 from tests.encode.conftest import Case, make_case
@@ -348,14 +348,14 @@ def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -
     here.run()
     for language, labels, report, seg, always in (
         (
-            Language.ENGLISH,
+            ENGLISH,
             "replaced by segmentation: pacs does not take Label Map Segmentation Storage",
             "made anew as report-3d: it names an object that pacs does not take",
             "in place of labelmap: pacs does not take it, or this result cannot be written so",
             "pacs does not take Label Map Segmentation Storage: it gets segmentation in place of labelmap",
         ),
         (
-            Language.FRENCH,
+            Language("fr"),
             "remplacé par segmentation : pacs n'accepte pas Label Map Segmentation Storage",
             "refait en report-3d : il cite un objet que pacs n'accepte pas",
             "à la place de labelmap : pacs ne l'accepte pas, ou ce résultat ne peut pas s'écrire ainsi",

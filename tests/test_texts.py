@@ -3,8 +3,12 @@
 import ast
 import dataclasses
 import enum
+import os
 import re
+import shutil
 import string
+import subprocess
+import sys
 import types
 import typing
 from pathlib import Path
@@ -12,14 +16,15 @@ from pathlib import Path
 import pytest
 
 from dicom_node import errors, values
-from dicom_node.texts import Language, Reader, render, render_error, render_reason
+from dicom_node.texts import ENGLISH, Language, Reader, find_languages, load_catalogue, render, render_error, render_reason
 from tests.classes import find_leaves
 from tests.places import REPOSITORY
 
 REASONS = find_leaves(values.Reason)
 ERRORS = find_leaves(errors.NodeError)
-FILES = [("reasons.toml", REASONS), ("errors.toml", ERRORS)]
-KINDS = [(file, kind) for file, kinds in FILES for kind in kinds]
+PARTS = [("reasons", REASONS), ("errors", ERRORS)]
+KINDS = [(part, kind) for part, kinds in PARTS for kind in kinds]
+FRENCH = Language("fr")
 
 
 def names_of(kinds: list[tuple[str, type]]) -> list[str]:
@@ -48,64 +53,86 @@ def test_the_walk_finds_them() -> None:
     assert errors.SpoolError not in ERRORS
 
 
-@pytest.mark.parametrize(("file", "kinds"), FILES, ids=["reasons", "errors"])
-def test_there_is_a_text_for_each_class_and_none_for_nothing(file: str, kinds: list[type]) -> None:
-    assert sorted(render.load_catalogue(file)) == sorted(render.name_of(kind) for kind in kinds)
+@pytest.mark.parametrize("language", find_languages())
+@pytest.mark.parametrize(("part", "kinds"), PARTS, ids=["reasons", "errors"])
+def test_there_is_a_text_for_each_class_and_none_for_nothing(part: str, kinds: list[type], language: Language) -> None:
+    texts = getattr(load_catalogue(language), part)
+    assert sorted(texts) == sorted(render.name_of(kind) for kind in kinds)
+    assert all(set(readers) == set(Reader) for readers in texts.values())
 
 
-@pytest.mark.parametrize(("file", "kind"), KINDS, ids=names_of(KINDS))
-def test_four_texts_whose_placeholders_are_fields(file: str, kind: type) -> None:
-    texts = render.load_catalogue(file)[render.name_of(kind)]
-    assert {reader: set(languages) for reader, languages in texts.items()} == {str(reader): {"en", "fr"} for reader in Reader}
+@pytest.mark.parametrize(("part", "kind"), KINDS, ids=names_of(KINDS))
+def test_every_language_says_the_same_of_a_class_and_placeholders_are_fields(part: str, kind: type) -> None:
     fields = {field.name for field in dataclasses.fields(kind)}
-    for reader, languages in texts.items():
+    for reader in Reader:
         used = {
-            language: {name for _, name, _, _ in string.Formatter().parse(text) if name is not None} for language, text in languages.items()
+            language: placeholders(getattr(load_catalogue(language), part)[render.name_of(kind)][reader]) for language in find_languages()
         }
-        assert used["en"] == used["fr"], f"{reader}: the languages say different things"
-        assert used["en"] <= fields, f"{reader}: {used['en'] - fields} is no field"
+        assert used[ENGLISH] <= fields, f"{reader}: {used[ENGLISH] - fields} is no field"
+        assert all(names == used[ENGLISH] for names in used.values()), f"{reader}: the languages say different things"
 
 
-@pytest.mark.parametrize(("file", "kind"), KINDS, ids=names_of(KINDS))
-def test_each_is_rendered_for_each_reader(file: str, kind: type) -> None:
+def test_every_language_has_the_same_sentences_of_a_report() -> None:
+    english = load_catalogue(ENGLISH).report
+    for language in find_languages():
+        sentences = load_catalogue(language).report
+        assert {name: placeholders(text) for name, text in sentences.items()} == {
+            name: placeholders(text) for name, text in english.items()
+        }
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize(("part", "kind"), KINDS, ids=names_of(KINDS))
+def test_each_is_rendered_for_each_reader(part: str, kind: type) -> None:
     one = make(kind)
     for reader in Reader:
-        for language in Language:
-            text = render_reason(one, reader, language) if file == "reasons.toml" else render_error(one, reader, language)
+        for language in find_languages():
+            text = render_reason(one, reader, language) if part == "reasons" else render_error(one, reader, language)
             assert "{" not in text
             assert text.endswith(".")
 
 
-@pytest.mark.parametrize("file", ["reasons.toml", "errors.toml"])
-def test_french_is_written_as_french(file: str) -> None:
-    for name, texts in render.load_catalogue(file).items():
-        for reader, languages in texts.items():
-            french, english, place = languages["fr"], languages["en"], f"[{name}] {reader}.fr"
-            assert french != english, place
-            assert '"' not in french, f"{place}: guillemets « »"
-            assert french.count("«") == french.count("»"), place
-            assert not re.search(r"\w[;:!?](\s|$)", french), f"{place}: a space stands before ; : ! ?"
-            assert not re.search(r"\b(analyse(e|es)|selectionn|reessa|serie|modele|etape|systeme|refuse[ers]? par)\b", french), (
-                f"{place}: accents"
-            )
-        assert any(re.search("[àâçéèêëîïôûùüœ]", languages["fr"]) for languages in texts.values()), f"[{name}]: not one accent"
+@pytest.mark.parametrize("part", ["reasons", "errors"])
+def test_french_is_written_as_french(part: str) -> None:
+    french, english = getattr(load_catalogue(FRENCH), part), getattr(load_catalogue(ENGLISH), part)
+    for name, texts in french.items():
+        for reader, text in texts.items():
+            place = f"[{part}.{name}] {reader}"
+            assert text != english[name][reader], place
+            assert_french(text, place)
+        assert any(re.search("[àâçéèêëîïôûùüœ]", text) for text in texts.values()), f"[{part}.{name}]: not one accent"
+
+
+def test_sentences_of_a_report_are_written_as_french() -> None:
+    for name, text in load_catalogue(FRENCH).report.items():
+        assert_french(text, f"[report] {name}")
+
+
+def assert_french(text: str, place: str) -> None:
+    assert '"' not in text, f"{place}: guillemets « »"
+    assert text.count("«") == text.count("»"), place
+    assert not re.search(r"\w[;:!?](\s|$)", text), f"{place}: a space stands before ; : ! ?"
+    assert not re.search(r"\b(analyse(e|es)|selectionn|reessa|serie|modele|etape|systeme|refuse[ers]? par)\b", text), f"{place}: accents"
 
 
 def test_what_is_told_to_a_radiologist_begins_with_what_it_means() -> None:
-    for name, texts in render.load_catalogue("reasons.toml").items():
-        assert texts["radiologist"]["en"].startswith("Not analysed: "), name
-        assert texts["radiologist"]["fr"].startswith("Non analysé : "), name
+    for language, begin in ((ENGLISH, "Not analysed: "), (FRENCH, "Non analysé : ")):
+        for name, texts in load_catalogue(language).reasons.items():
+            assert texts["radiologist"].startswith(begin), name
 
 
 def test_numbers_are_written_with_unit_and_the_sign_of_the_language() -> None:
     gap = next(kind for kind in REASONS if kind.__name__ == "SliceGap")(after_mm=-12.5, gap_mm=2.0, spacing_mm=1.0)
-    assert "-12.5 mm" in render_reason(gap, Reader.RADIOLOGIST, Language.ENGLISH)
-    assert "-12,5 mm" in render_reason(gap, Reader.RADIOLOGIST, Language.FRENCH)
-    assert "2 mm" in render_reason(gap, Reader.ADMINISTRATOR, Language.ENGLISH)
+    assert "-12.5 mm" in render_reason(gap, Reader.RADIOLOGIST, ENGLISH)
+    assert "-12,5 mm" in render_reason(gap, Reader.RADIOLOGIST, FRENCH)
+    assert "2 mm" in render_reason(gap, Reader.ADMINISTRATOR, ENGLISH)
     tilted = next(kind for kind in REASONS if kind.__name__ == "Tilted")(angle_deg=15.25)
-    assert "15,25°" in render_reason(tilted, Reader.ADMINISTRATOR, Language.FRENCH)
+    assert "15,25°" in render_reason(tilted, Reader.ADMINISTRATOR, FRENCH)
     refused = errors.StatusRefused(peer=values.PeerName("pacs"), status=0xA700)
-    assert "pacs" in (text := render_error(refused, Reader.ADMINISTRATOR, Language.ENGLISH))
+    assert "pacs" in (text := render_error(refused, Reader.ADMINISTRATOR, ENGLISH))
     assert "A700" in text
 
 
@@ -122,3 +149,21 @@ def raised_names(file: Path) -> set[str]:
     raised = [node.exc for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Raise)]
     called = [exc.func if isinstance(exc, ast.Call) else exc for exc in raised]
     return {name.id if isinstance(name, ast.Name) else name.attr for name in called if isinstance(name, ast.Name | ast.Attribute)}
+
+
+def test_another_language_is_one_file(tmp_path: Path) -> None:
+    """A copy of the product with a file more takes it in its configuration, and says everything in it."""
+    shutil.copytree(REPOSITORY / "dicom_node", tmp_path / "dicom_node", ignore=shutil.ignore_patterns("__pycache__"))
+    texts = tmp_path / "dicom_node" / "texts"
+    (texts / "xx.toml").write_text((texts / "en.toml").read_text(encoding="utf-8").replace("Not analysed: ", "Xx: "), encoding="utf-8")
+    program = """
+from dicom_node.config import NodeFile
+from dicom_node.texts import Reader, render_reason
+from dicom_node.values.reasons import Localizer
+node = NodeFile(ae_title="NODE", data=".", models=["m"], language="xx")
+print(render_reason(Localizer(), Reader.RADIOLOGIST, node.language))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("Xx: "), done.stderr

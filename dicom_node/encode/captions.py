@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydicom.sr.coding import Code
 
-from dicom_node.texts import Language, render_concept, render_meaning, render_number, render_report
+from dicom_node.texts import Language, load_catalogue, render_concept, render_meaning, render_number, render_report
 from dicom_node.values import CodedConcept, Finding, Form, Geometry, Measurement
 
 from .inputs import Inputs
@@ -40,8 +40,7 @@ def describe(finding: Finding, language: Language) -> str:
     score = [] if finding.score is None else [render_report("score-of", language, score=write_score(finding, language))]
     facts = ", ".join([*list_measurements(finding, language), *score])
     name = ", ".join(part for part in (f"{finding.number}{_NO_BREAK}{finding.label}", name_site(finding, language)) if part)
-    colon = " : " if language is Language.FRENCH else ": "
-    return f"{name}{colon}{facts}" if facts else name
+    return f"{name}{load_catalogue(language).colon}{facts}" if facts else name
 
 
 def sentence_for(name: str, geometry: Geometry) -> str:

@@ -41,7 +41,7 @@ class _Page:
 
 def make_captures(inputs: Inputs, kind: ObjectKind) -> Iterator[tuple[Dataset, Values]]:
     """One instance for each page, in one series, in their order; each with its elements that are encoded already."""
-    language, pictures = Language(inputs.profile.language), inputs.result.pictures
+    language, pictures = inputs.profile.language, inputs.result.pictures
     summaries = draw_summary(inputs, len(pictures))
     derivation, sources = render_report("derived-summary", language), _name_all(inputs)
     for number, image in enumerate(summaries, 1):

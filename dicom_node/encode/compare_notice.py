@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_node.texts import Language, Reader, render_reason, render_report
+from dicom_node.texts import Language, Reader, find_languages, render_reason, render_report
 from dicom_node.values import NotAnalysed
 
 from .characters import to_ascii
@@ -34,7 +34,7 @@ def is_picture_of_refusal(content: bytes, result: NotAnalysed) -> bool:
         and len(image.SourceImageSequence) > 0
         and any(
             _is(why, _reason(result, language)) and _is(str(image.DerivationDescription), render_report("derived-notice", language))
-            for language in Language
+            for language in find_languages()
         )
         and _names_model(" ".join(others), result)
         and _has_bar(image)
@@ -49,7 +49,7 @@ def is_page_of_refusal(content: bytes, result: NotAnalysed) -> bool:
         is_whole_document(page)
         and _is_of(page, result)
         and len(page.SourceInstanceSequence) > 0
-        and any(title == _title(result, language) and description.startswith(_reason(result, language)) for language in Language)
+        and any(title == _title(result, language) and description.startswith(_reason(result, language)) for language in find_languages())
         and _is(str(page.DocumentTitle), title.rstrip())  # pydicom leaves out spaces at its end
         and _names_model(description, result)
     )

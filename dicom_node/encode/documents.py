@@ -11,7 +11,7 @@ from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from dicom_node.texts import Language
+from dicom_node.texts import load_catalogue
 from dicom_node.values import ObjectKind, ReportRef, Role, derive_uid
 
 from .elements import Elements, tag_of
@@ -31,7 +31,6 @@ _CLASSES: Mapping[ObjectKind, type[hd.sr.EnhancedSR | hd.sr.ComprehensiveSR | hd
     ObjectKind.MAMMOGRAPHY_CAD: hd.sr.ComprehensiveSR,
     ObjectKind.REGIONS: hd.sr.ComprehensiveSR,
 }
-_LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}
 _PROCEDURES: Mapping[str, Code] = {  # CID 100, where the images name no procedure
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
@@ -72,7 +71,8 @@ def encode_parts(document: Dataset, content: bytes, inputs: AnyInputs) -> Elemen
 
 def language(inputs: AnyInputs) -> hd.sr.LanguageOfContentItemAndDescendants:
     """TID 1204."""
-    return hd.sr.LanguageOfContentItemAndDescendants(_LANGUAGES[inputs.language])
+    code = Code(inputs.language, "RFC5646", load_catalogue(inputs.language).name)
+    return hd.sr.LanguageOfContentItemAndDescendants(code)
 
 
 def procedure(inputs: AnyInputs) -> Code:

@@ -71,7 +71,7 @@ class _InputsOf(Generic[_Result]):
     @property
     def language(self) -> Language:
         """The language of what people read."""
-        return Language(self.profile.language)
+        return self.profile.language
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import highdicom as hd
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 
-from dicom_node.texts import Language, render_report
+from dicom_node.texts import render_report
 from dicom_node.values import ObjectKind
 
 from .documents import language, observer
@@ -24,7 +24,7 @@ OF_INTEREST = Code("113000", "DCM", "Of Interest")
 
 def make_key_images(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Elements]:
     """The images on which the findings of a result are largest, each once, in slice order; of an image with several frames, those."""
-    result, language = inputs.result, Language(inputs.profile.language)
+    result, language = inputs.result, inputs.profile.language
     frames: dict[str, list[int]] = {}
     for index in sorted({largest_slice(finding) for finding in result.findings}):
         frame = result.geometry.frames[index]

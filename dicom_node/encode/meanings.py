@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from dicom_node.texts import Language, render_meaning
+from dicom_node.texts import ENGLISH, Language, render_meaning
 from dicom_node.values import CodedConcept
 
 
@@ -14,7 +14,7 @@ def translate(dataset: Dataset, language: Language) -> None:
 
     The items are exchanged, not changed: highdicom puts one and the same code into many reports.
     """
-    if language is Language.ENGLISH:
+    if language is ENGLISH:
         return
     for sequence in list(_sequences(dataset)):
         for index, item in enumerate(sequence):

@@ -57,7 +57,7 @@ class _Frame:
 
 def draw_plate(inputs: Inputs, picture: Picture, number: int, count: int) -> Image.Image:
     """The page, RGB, `number` of `count` in its series. It is as high as slice and text need."""
-    language, geometry = Language(inputs.profile.language), inputs.result.geometry
+    language, geometry = inputs.profile.language, inputs.result.geometry
     shown = [finding for finding in inputs.result.findings if finding.mask.on_slice(picture.slice_index).any()]
     width_px, height_px = _size_of(picture, geometry)
     page_px = max(_WIDTH_PX, width_px)
@@ -132,7 +132,7 @@ def _head(inputs: Inputs, language: Language, width_px: int) -> list[Block]:
 
 def _caption(inputs: Inputs, picture: Picture, shown: Sequence[Finding], notes: Sequence[str], width_px: int) -> list[Block]:
     """No text here has the colour of a finding: that colour stands for an outline and its number."""
-    language = Language(inputs.profile.language)
+    language = inputs.profile.language
     window = render_report("window", language, centre=picture.window_centre, width=picture.window_width)
     where = ". ".join([name_slice(inputs, picture.slice_index, language), window, *notes]) + "."
     return [paragraph(text, _TEXT, width_px) for text in (where, *(describe(finding, language) for finding in shown))]

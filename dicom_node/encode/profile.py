@@ -2,8 +2,8 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
 
+from dicom_node.texts import ENGLISH, Language
 from dicom_node.values import ObjectKind, Role, derive_digest
 
 from .kinds import KINDS
@@ -22,7 +22,7 @@ class Profile:
 
     ae_title: str
     node_version: str
-    language: Literal["en", "fr"] = "en"
+    language: Language = ENGLISH
     objects: tuple[ObjectKind, ...] = (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)
     not_accepted: frozenset[str] = frozenset()
     station_name: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from highdicom.sr import CodedConcept as Code
 from pydicom.dataset import Dataset
 
-from dicom_node.texts import Language, render_report
+from dicom_node.texts import render_report
 from dicom_node.values import ObjectKind, ReportRef
 
 from .inputs import Inputs
@@ -31,7 +31,7 @@ def make_rejection(inputs: Inputs, rejected: Sequence[ReportRef]) -> Dataset:
         ObjectKind.REJECTION,
         REJECTED_FOR_QUALITY_REASONS,
         [_instance(inputs, reference) for reference in rejected],
-        description=render_report("rejected", Language(inputs.profile.language), count=len(rejected)),
+        description=render_report("rejected", inputs.profile.language, count=len(rejected)),
         series_description=series_description(result.package, "rejected"),
     )
 

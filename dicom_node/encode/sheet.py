@@ -9,7 +9,7 @@ from html import escape
 import font_source_sans_pro
 from fpdf import FPDF
 
-from dicom_node.texts import Language, render_concept, render_report
+from dicom_node.texts import load_catalogue, render_concept, render_report
 from dicom_node.values import CodedConcept
 
 from .drawing import Colour
@@ -62,8 +62,8 @@ class Sheet(FPDF):
         return render_concept(concept, self.language)
 
     def bind(self, text: str) -> str:
-        """The text with no-break spaces where French typography has spaces that no line may end at."""
-        if self.language is not Language.FRENCH:
+        """The text with no-break spaces where a language has spaces that no line may end at, as French before a colon."""
+        if not load_catalogue(self.language).colon.startswith(" "):
             return text
         return re.sub(r"« ", "«\N{NO-BREAK SPACE}", re.sub(r" ([:;?!»])", "\N{NO-BREAK SPACE}\\1", text))
 

@@ -26,7 +26,7 @@ _COLUMN_NAMES = ("column-number", "column-region", "column-site", "column-measur
 
 def draw_summary(inputs: Inputs, pictures: int) -> list[Image.Image]:
     """The pages, RGB, in their order; `pictures` pages follow them, which are counted too. A page is as high as its text needs."""
-    language = Language(inputs.profile.language)
+    language = inputs.profile.language
     top = [*_title(inputs, language), *_warnings(inputs, language)]
     foot_px = height_of([_foot(1, 1, language)])
     room_px = _HEIGHT_PX - 2 * _MARGIN_PX - height_of(top) - foot_px

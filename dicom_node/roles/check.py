@@ -10,7 +10,7 @@ from dicom_node.config import Config, load_config
 from dicom_node.errors import InferenceError, PeerError, Problem, ProviderUnavailable, SettingsError, SpoolError
 from dicom_node.node import load_packages
 from dicom_node.package import Package
-from dicom_node.texts import Language, Reader, render_error, render_reason
+from dicom_node.texts import Reader, render_error, render_reason
 from dicom_node.values import PeerName, Reason
 
 from . import inference
@@ -47,7 +47,7 @@ def _provider_problems(config: Config) -> list[str]:
     try:
         infer.check_provider(provider)
     except ProviderUnavailable as error:
-        text = render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))
+        text = render_error(error, Reader.ADMINISTRATOR, config.node.language)
         return [f"{config.file}: infer.provider = '{provider}': {text}"]
     return []
 
@@ -55,7 +55,7 @@ def _provider_problems(config: Config) -> list[str]:
 def _example_problems(config: Config, packages: Sequence[Package], clock: Clock) -> list[str]:
     """A line for each package that does not pass its example, run in an inference process as the worker has one."""
     lines = []
-    reader, language = Reader.ADMINISTRATOR, Language(config.node.language)
+    reader, language = Reader.ADMINISTRATOR, config.node.language
     with infer.Device(inference.command(config.node.infer, config.tuned), clock) as device:
         for package in packages:
             match try_example(package, device, config.node.infer.tries):
@@ -85,7 +85,7 @@ def _machine_problems(config: Config) -> list[str]:
             kept.remove(kept.write_bytes(b"", suffix="probe"))
             spool.open_spool(config).has_any()
         except SpoolError as error:
-            text = render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))
+            text = render_error(error, Reader.ADMINISTRATOR, config.node.language)
             lines.append(f"{config.file}: spool = '{config.bucket}': {text}")
     return lines
 
@@ -116,6 +116,6 @@ def _peer_problems(config: Config) -> list[str]:
         try:
             deliver.ask_echo(PeerName(name), peer, config.node.ae_title, config.node.deliver)
         except PeerError as error:
-            text = render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))
+            text = render_error(error, Reader.ADMINISTRATOR, config.node.language)
             lines.append(f"{config.file.parent / config.node.peers}: peers.{name}: {text}")
     return lines

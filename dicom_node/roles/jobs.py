@@ -41,7 +41,7 @@ def find_jobs(config: Config, limit: int, clock: Clock, *, dead: bool = False, s
     """The jobs as plain values; all that are not over, or only the dead ones, or those of a state."""
     states = (JobState(state),) if state else journal.DEAD if dead else None
     with _journal(config) as (connection, _):
-        return [_plain(row, clock.now(), Language(config.node.language)) for row in journal.read_jobs(connection, limit, states)]
+        return [_plain(row, clock.now(), config.node.language) for row in journal.read_jobs(connection, limit, states)]
 
 
 def as_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -68,9 +68,9 @@ def show(config: Config, name: str, clock: Clock) -> Said:
         return Said(f"no job {name}", is_done=False)
     lines = []
     if row is not None:
-        found = _plain(row, clock.now(), Language(config.node.language))
+        found = _plain(row, clock.now(), config.node.language)
         lines += [f"{key:<10} {value}" for key, value in found.items() if value not in (None, "")]
-    lines += [f"object     {_describe_object(one, objects, Language(config.node.language))}" for one in objects]
+    lines += [f"object     {_describe_object(one, objects, config.node.language)}" for one in objects]
     lines += [_describe_action(action) for action in sorted(done, key=lambda action: action.at)]
     return Said("\n".join(lines))
 

@@ -7,7 +7,7 @@ from dicom_node.clock import Clock
 from dicom_node.config import Config
 from dicom_node.errors import InferenceError
 from dicom_node.node import load_packages
-from dicom_node.texts import Language, Reader, render_error
+from dicom_node.texts import Reader, render_error
 from dicom_node.values import Trial
 
 from . import inference
@@ -28,7 +28,7 @@ def tune_packages(config: Config, clock: Clock) -> tuple[Mapping[str, tuple[Tria
             try:
                 found = device.try_settings(request, time_limit_s=_LIMIT_S, memory_limit_mb=package.manifest.running.memory_limit_mb)
             except InferenceError as error:
-                failed.append(f"{package.folder}: {render_error(error, Reader.ADMINISTRATOR, Language(config.node.language))}")
+                failed.append(f"{package.folder}: {render_error(error, Reader.ADMINISTRATOR, config.node.language)}")
                 continue
             infer.keep_settings(config.tuned, device_name, package.ref.digest, found)
             trials[package.ref.name] = found

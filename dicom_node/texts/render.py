@@ -2,13 +2,13 @@
 
 import dataclasses
 import re
-import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
-from functools import cache
-from importlib import resources
 
 from dicom_node.errors import NodeError
 from dicom_node.values import Reason
+
+from .catalogue import Language, load_catalogue
 
 
 class Reader(StrEnum):
@@ -18,21 +18,14 @@ class Reader(StrEnum):
     RADIOLOGIST = "radiologist"
 
 
-class Language(StrEnum):
-    """Languages of the catalogue; another one is another key in both files."""
-
-    ENGLISH = "en"
-    FRENCH = "fr"
-
-
 def render_reason(reason: Reason, reader: Reader, language: Language) -> str:
     """The sentence for a reason; numbers carry the unit that their field's name ends in."""
-    return _render("reasons.toml", reason, reader, language)
+    return _render(load_catalogue(language).reasons, reason, reader, language)
 
 
 def render_error(error: NodeError, reader: Reader, language: Language) -> str:
     """The sentence for an error. SettingsError has a line for each problem beside it (`cli` prints them)."""
-    return _render("errors.toml", error, reader, language)
+    return _render(load_catalogue(language).errors, error, reader, language)
 
 
 def name_of(kind: type) -> str:
@@ -40,17 +33,11 @@ def name_of(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).lower()
 
 
-@cache
-def load_catalogue(file: str) -> dict[str, dict[str, dict[str, str]]]:
-    """The texts of one file: name, reader, language."""
-    return tomllib.loads(resources.files(__package__).joinpath(file).read_text(encoding="utf-8"))
-
-
 _UNITS = {"mm": "mm", "deg": "°", "s": "s", "bytes": "", "percent": "%"}
 
 
-def _render(file: str, subject: object, reader: Reader, language: Language) -> str:
-    template = load_catalogue(file)[name_of(type(subject))][reader][language]
+def _render(texts: Mapping[str, Mapping[str, str]], subject: object, reader: Reader, language: Language) -> str:
+    template = texts[name_of(type(subject))][reader]
     fields = {
         field.name: _written(field.name, getattr(subject, field.name), language)
         for field in dataclasses.fields(subject)  # type: ignore[arg-type]
@@ -63,8 +50,7 @@ def _written(name: str, value: object, language: Language) -> str:
     if value is None:
         return "?"
     if isinstance(value, float):
-        text = f"{value:.2f}".rstrip("0").rstrip(".")
-        text = text.replace(".", ",") if language is Language.FRENCH else text
+        text = f"{value:.2f}".rstrip("0").rstrip(".").replace(".", load_catalogue(language).decimal_sign)
     else:
         text = getattr(value, "text", None) or str(value)
     unit = _UNITS.get(name.rsplit("_", 1)[-1], "")

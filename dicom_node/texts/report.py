@@ -1,27 +1,17 @@
 """The sentences of a report."""
 
-import tomllib
-from functools import cache
-from importlib import resources
-
-from .render import Language
+from .catalogue import Language, load_catalogue
 
 
 def render_report(name: str, language: Language, **fields: int | float | str) -> str:
-    """The sentence `name` of `report.toml`; a broken number gets the language's decimal sign. KeyError where there is no such sentence."""
+    """The sentence `name`; a broken number gets the language's decimal sign. KeyError where there is no such sentence."""
     written = {key: _written(value, language) for key, value in fields.items()}
-    return load_sentences()[name][language].format(**written)
+    return load_catalogue(language).report[name].format(**written)
 
 
 def render_number(value: float, digits: int, language: Language) -> str:
     """A number with as many decimals as it was rounded to, in the language's decimal sign."""
     return _with_sign(f"{value:.{digits}f}", language)
-
-
-@cache
-def load_sentences() -> dict[str, dict[str, str]]:
-    """Every sentence: name, language."""
-    return tomllib.loads(resources.files(__package__).joinpath("report.toml").read_text(encoding="utf-8"))
 
 
 def _written(value: int | float | str, language: Language) -> str:
@@ -31,4 +21,4 @@ def _written(value: int | float | str, language: Language) -> str:
 
 
 def _with_sign(text: str, language: Language) -> str:
-    return text.replace(".", ",") if language is Language.FRENCH else text
+    return text.replace(".", load_catalogue(language).decimal_sign)

@@ -25,7 +25,7 @@ from dicom_node.errors import (
     TLSFault,
     TLSFilesUnusable,
 )
-from dicom_node.texts import Language, Reader, render_error
+from dicom_node.texts import Reader, find_languages, render_error
 from dicom_node.values import PeerName
 from tests.deliver.objects import LIMITS, peer_at, write_result
 from tests.deliver.odd_peers import deaf_peer
@@ -72,7 +72,7 @@ def refusal(peer: Peer, limits: DeliverSection = LIMITS) -> PeerError:
     with pytest.raises(PeerError) as raised:
         ask(peer, limits)
     assert raised.value.again is Again.LATER
-    assert all("pacs" in render_error(raised.value, Reader.ADMINISTRATOR, language) for language in Language)
+    assert all("pacs" in render_error(raised.value, Reader.ADMINISTRATOR, language) for language in find_languages())
     return raised.value
 
 

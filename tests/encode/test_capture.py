@@ -21,7 +21,7 @@ from dicom_node.encode.plate import name_directions
 from dicom_node.encode.summary import _body, draw_summary
 from dicom_node.errors import EncodingError
 from dicom_node.infer.pictures import make_pictures
-from dicom_node.texts import Language, render_report
+from dicom_node.texts import ENGLISH, Language, find_languages, render_report
 from dicom_node.values import Analysed, DicomObject, Form, Mask, ObjectKind, Picture, Reservation, Role, Volume
 from dicom_node.values.reasons import ReportMismatch
 from tests.encode.conftest import SHAPE, SPACING_MM, Case, two_findings
@@ -192,7 +192,7 @@ def test_findings_that_no_picture_shows_are_named(case: Case) -> None:
     objects = encode.encode(case.result, case.headers, ALL)
     assert len(pages_of(objects)) == 1
     assert encode.compare(objects, case.result) is None
-    assert render_report("regions-not-shown", Language.ENGLISH, numbers="1, 2") in words_of(case.result, case, "en")
+    assert render_report("regions-not-shown", ENGLISH, numbers="1, 2") in words_of(case.result, case, "en")
 
 
 # -- the pictures -----------------------------------------------------------------------------------------------------------
@@ -279,10 +279,10 @@ def test_an_image_without_a_place_in_the_patient_names_no_sides(case: Case) -> N
 
 def test_a_caption_in_both_languages(case: Case) -> None:
     (one, _) = case.result.findings
-    texts = {language: describe(one, language).replace("\N{NO-BREAK SPACE}", " ") for language in Language}
+    texts = {language: describe(one, language).replace("\N{NO-BREAK SPACE}", " ") for language in find_languages()}
     assert texts == {
-        Language.ENGLISH: "1 Nodule 1, Lung, left: volume 523.1 mm³, long axis 10.4 mm, attenuation (mean) −31.2 HU, score 0.81",
-        Language.FRENCH: "1 Nodule 1, Poumon, à gauche : volume 523,1 mm³, grand axe 10,4 mm, atténuation (moyenne) −31,2 UH, score 0,81",
+        ENGLISH: "1 Nodule 1, Lung, left: volume 523.1 mm³, long axis 10.4 mm, attenuation (mean) −31.2 HU, score 0.81",
+        Language("fr"): "1 Nodule 1, Poumon, à gauche : volume 523,1 mm³, grand axe 10,4 mm, atténuation (moyenne) −31,2 UH, score 0,81",
     }
 
 

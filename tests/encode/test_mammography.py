@@ -20,8 +20,7 @@ from dicom_node.encode.drawing import WHITE, height_of
 from dicom_node.encode.inputs import read_inputs
 from dicom_node.encode.plate import _head
 from dicom_node.infer.pictures import make_pictures
-from dicom_node.texts import Language
-from dicom_node.texts.codes import load_codes
+from dicom_node.texts import ENGLISH, Language, load_catalogue
 from dicom_node.values import Analysed, CodedConcept, DicomObject, Finding, ObjectKind, ReportRef, Volume
 from dicom_node.values.reasons import ReportMismatch
 from tests.encode.conftest import CALCIFICATION, CLUSTER, Case, mark
@@ -178,8 +177,8 @@ def test_every_code_has_a_french_meaning(make_mammogram_case: Callable[..., Case
     case = make_mammogram_case(("R", "CC"), ("L", "MLO"))
     english, french = (list(codes_of(report_of(made_of(case, None, profile), CAD))) for profile in (ALONE, FRENCH))
     assert [key for key, _ in english if key[0] != "RFC5646"] == [key for key, _ in french if key[0] != "RFC5646"]
-    assert {key for key, _ in french if ":".join(key) not in load_codes()} == set()
-    assert {meaning for key, meaning in french if meaning != load_codes()[":".join(key)]["fr"]} == set()
+    assert {key for key, _ in french if ":".join(key) not in load_catalogue(Language("fr")).codes} == set()
+    assert {meaning for key, meaning in french if meaning != load_catalogue(Language("fr")).codes[":".join(key)]} == set()
 
 
 def test_the_same_inputs_give_the_same_bytes_and_another_report_replaces_one(mammograms: Case) -> None:
@@ -336,7 +335,7 @@ def slice_of(page: Dataset, case: Case) -> np.ndarray[Any, np.dtype[np.uint8]]:
     width = round(columns / rows * 768 / 2) * 2
     left = (page.Columns - width) // 2
     inputs = read_inputs(case.result, case.headers, PICTURES)
-    top = height_of(_head(inputs, Language.ENGLISH, page.Columns - 32)) + 32
+    top = height_of(_head(inputs, ENGLISH, page.Columns - 32)) + 32
     return np.asarray(page.pixel_array[top : top + 768, left : left + width])
 
 
@@ -403,8 +402,8 @@ def test_a_picture_says_which_side_is_which(make_mammogram_case: Callable[..., C
     case = pictured(make_mammogram_case(("L", "MLO")), tmp_path)
     assert list(last_page(case).PatientOrientation) == ["A", "FR"]
     inputs = read_inputs(case.result, case.headers, PICTURES)
-    assert name_slice(inputs, 0, Language.ENGLISH) == "Image 1 of 1, Instance Number 1, left breast, medio-lateral oblique"
-    assert name_slice(inputs, 0, Language.FRENCH) == "Image 1 sur 1, numéro d'instance 1, sein gauche, oblique médio-latérale"
+    assert name_slice(inputs, 0, ENGLISH) == "Image 1 of 1, Instance Number 1, left breast, medio-lateral oblique"
+    assert name_slice(inputs, 0, Language("fr")) == "Image 1 sur 1, numéro d'instance 1, sein gauche, oblique médio-latérale"
 
 
 def test_the_page_shows_what_lies_around_a_finding(make_mammogram_case: Callable[..., Case], tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node import encode
 from dicom_node.infer import measure
-from dicom_node.texts import Language, render_meaning, render_unit
-from dicom_node.texts.codes import load_codes
+from dicom_node.texts import ENGLISH, Language, find_languages, load_catalogue, render_meaning, render_unit
 from dicom_node.values import CodedConcept, NotAnalysed, ObjectKind
 from dicom_node.values.reasons import ModelTooSlow
 from tests.encode.conftest import SHAPE, SPACING_MM, Case, two_findings
@@ -52,7 +51,7 @@ def codes_in(case: Case, language: str) -> list[tuple[Key, str]]:
 
 
 def is_in_table(key: Key) -> bool:
-    return ":".join(key) in load_codes()
+    return ":".join(key) in load_catalogue(Language("fr")).codes
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])
@@ -63,7 +62,7 @@ def test_every_code_that_is_written_has_a_french_meaning(tmp_path: Path, modalit
     english, french = codes_in(case, "en"), codes_in(case, "fr")
     assert [key for key, _ in english if key != ("RFC5646", "en")] == [key for key, _ in french if key != ("RFC5646", "fr")]
     assert {key for key, _ in french if not is_in_table(key)} == set()
-    assert {meaning for (scheme, value), meaning in french if meaning != load_codes()[f"{scheme}:{value}"]["fr"]} == set()
+    assert {meaning for (scheme, value), meaning in french if meaning != load_catalogue(Language("fr")).codes[f"{scheme}:{value}"]} == set()
     assert all(meaning != "Poumon" for _, meaning in codes_in(case, "en"))  # one report in French changes none after it
 
 
@@ -83,18 +82,20 @@ def test_every_code_of_the_shipped_package_and_of_what_is_measured_has_one() -> 
 
 
 def test_every_meaning_fits_and_is_french() -> None:
-    for key, texts in load_codes().items():
-        assert set(texts) <= {"fr", "sign"}, key
-        assert 0 < len(texts["fr"]) <= 64, key
-        assert '"' not in texts["fr"], key
+    for key, meaning in load_catalogue(Language("fr")).codes.items():
+        assert 0 < len(meaning) <= 64, key
+        assert '"' not in meaning, key
         assert ":" in key
-        if "sign" in texts:
-            assert set(texts["sign"]) == set(Language), key
+
+
+@pytest.mark.parametrize("table", ["words", "signs"])
+def test_every_language_has_the_same_words_and_signs(table: str) -> None:
+    assert len({frozenset(getattr(load_catalogue(language), table)) for language in find_languages()}) == 1
 
 
 def test_what_is_not_in_the_table_keeps_its_meaning() -> None:
     other = CodedConcept("60046008", "SCT", "Pleural effusion")
-    assert render_meaning(other, Language.FRENCH) == "Pleural effusion"
-    assert render_meaning(NODULE, Language.ENGLISH) == "Nodule"
-    assert render_unit(CodedConcept("cm3", "UCUM", "cubic centimeter"), Language.FRENCH) == "cm3"
-    assert render_unit(CodedConcept("[hnsf'U]", "UCUM", "Hounsfield unit"), Language.FRENCH) == "UH"
+    assert render_meaning(other, Language("fr")) == "Pleural effusion"
+    assert render_meaning(NODULE, ENGLISH) == "Nodule"
+    assert render_unit(CodedConcept("cm3", "UCUM", "cubic centimeter"), Language("fr")) == "cm3"
+    assert render_unit(CodedConcept("[hnsf'U]", "UCUM", "Hounsfield unit"), Language("fr")) == "UH"

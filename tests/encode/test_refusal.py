@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_node import encode
 from dicom_node.encode.kinds import KINDS
 from dicom_node.errors import EncodingError
-from dicom_node.texts import Language, Reader, render_reason
+from dicom_node.texts import Language, Reader, find_languages, render_reason
 from dicom_node.values import NotAnalysed, ObjectKind, Reason
 from dicom_node.values.reasons import ModelTooSlow, OutsideLimits, ReportMismatch, SliceGap
 from tests.encode.conftest import SHAPE, SPACING_MM, Case
@@ -46,7 +46,7 @@ def test_dciodvfy_finds_nothing(tmp_path: Path, validator: Callable[[str], str],
         assert new_complaints(validator, headers, tmp_path, objects, tmp_path) == set()
 
 
-@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("language", find_languages())
 @pytest.mark.parametrize("kind", OF_GROUPS)
 def test_one_group_says_not_evaluated_and_why(case: Case, kind: ObjectKind, language: Language) -> None:
     report = report_of(encode.encode_refusal(refusal_of(case), case.headers, with_objects(kind, language=language)), kind)
@@ -86,7 +86,7 @@ def test_it_cannot_be_taken_for_nothing_found(case: Case, kind: ObjectKind) -> N
 def test_in_words_the_reason_is_the_only_finding(case: Case) -> None:
     report = report_of(encode.encode_refusal(refusal_of(case), case.headers, with_objects(TEXT, language="fr")), TEXT)
     (item,) = named(walk(report), "121071")
-    assert item.TextValue == render_reason(GAP, Reader.RADIOLOGIST, Language.FRENCH)
+    assert item.TextValue == render_reason(GAP, Reader.RADIOLOGIST, Language("fr"))
     assert any("ct-lung-nodule 1.2.3" in one.TextValue for one in named(walk(report), "121077"))
 
 

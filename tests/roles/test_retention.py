@@ -21,7 +21,7 @@ from dicom_node.roles.replay import replay_spool
 from dicom_node.roles.retention import Retention
 from dicom_node.roles.status import as_text, find_status
 from dicom_node.spool import Spool
-from dicom_node.texts import Language
+from dicom_node.texts import ENGLISH
 from dicom_node.values import Analysed, NotAnalysed, PackageRef, Receipt
 from dicom_node.values.reasons import ModelFailed
 from dicom_node.values.receipts import Known
@@ -156,7 +156,7 @@ def test_results_then_records_go_after_their_times_and_can_be_shown_in_between(t
         site.worker().take_turn()
         site.worker().take_turn()
         assert (site.kept_files("value"), site.kept_files("dcm"), site.kept_files("record")) == (0, 0, 2)
-        found = find_status(site.config, STUDY, 1, Language.ENGLISH)
+        found = find_status(site.config, STUDY, 1, ENGLISH)
         assert found is not None
         (result,) = found["studies"][0]["results"]
         assert (result["kind"], result["removed"]) == ("not-analysed", True)

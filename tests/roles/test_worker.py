@@ -22,7 +22,7 @@ from dicom_node.roles.jobs import as_table, find_jobs
 from dicom_node.roles.replay import replay_spool
 from dicom_node.roles.status import as_text, find_status
 from dicom_node.roles.worker import _work
-from dicom_node.texts import Language
+from dicom_node.texts import ENGLISH, Language
 from dicom_node.values import CompletenessRule, Priority, derive_key
 from tests.journal.conftest import HandClock, url
 from tests.receive.receiving import Events
@@ -126,7 +126,7 @@ def test_a_file_that_a_rule_removed_meanwhile_is_not_missing(tmp_path: Path, url
             work(node, 1)
         assert dead(node.config) == [("failed", "ImagesHaveLeft")]
         assert [event["error"] for event in failed(events)] == ["ImagesHaveLeft"]
-        for language, said in ((Language.ENGLISH, "Send the whole study again"), (Language.FRENCH, "Renvoyez l'étude entière")):
+        for language, said in ((ENGLISH, "Send the whole study again"), (Language("fr"), "Renvoyez l'étude entière")):
             status = find_status(node.config, STUDY, 1, language)
             assert status is not None
             assert said in as_text(status)
