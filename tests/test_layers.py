@@ -90,7 +90,7 @@ def test_every_module_of_infer_is_pure_or_belongs_to_its_process() -> None:
 def pure_files() -> Iterator[str]:
     for name in FILES:
         folder, _, rest = name.rpartition("/")
-        if folder in {"assemble", "select", "encode", "values"} or (folder == "infer" and Path(rest).stem not in INFER_PROCESS):
+        if folder in {"assemble", "select", "follow", "encode", "values"} or (folder == "infer" and Path(rest).stem not in INFER_PROCESS):
             yield name
 
 

@@ -17,6 +17,7 @@ from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, Finding, Mask, Reason, Role
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
 
+from .compare_changes import count_wrong_changes
 from .read_back import WrittenFrames, read_report, read_segmentation
 
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
@@ -129,7 +130,8 @@ def _count_differences(report: Dataset | None, segmentation: Dataset | None, res
         or not _says(by_uid[finding.tracking_uid], finding, segmentation_uid, result)
         or tracked.get(finding.number) != [finding.tracking_uid]
     ]
-    return len(wrong) + abs(len(on_segments) - len(result.findings)) + (0 if groups else 1)
+    changes = count_wrong_changes(report, by_uid, result)
+    return len(wrong) + changes + abs(len(on_segments) - len(result.findings)) + (0 if groups else 1)
 
 
 def _says(group: Dataset, finding: Finding, segmentation_uid: str, result: Analysed) -> bool:

@@ -11,8 +11,10 @@ from enum import Enum, auto
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DS
 
+from dicom_node.texts import Language
 from dicom_node.values import Finding
 
+from .changes import change_sentence
 from .elements import encode_around, encode_element, encode_elements, encode_item, read_elements, sequence_value, tag_of
 from .groups import numbers_of
 from .inputs import Inputs
@@ -26,18 +28,21 @@ class _Varies(Enum):
     TRACKING_UID = auto()
     NUMBER = auto()
     SEGMENT = auto()
+    CHANGE = auto()
 
 
 _CONCEPTS = {  # of the items that hold it (DCM)
     "112039": _Varies.TRACKING_IDENTIFIER,
     "112040": _Varies.TRACKING_UID,
     "121191": _Varies.SEGMENT,
+    "121106": _Varies.CHANGE,  # Comment: a group of a finding has no other
 }
 _PLACES = {  # the element that differs
     _Varies.TRACKING_IDENTIFIER: "TextValue",
     _Varies.TRACKING_UID: "UID",
     _Varies.NUMBER: "MeasuredValueSequence",
     _Varies.SEGMENT: "ReferencedSOPSequence",
+    _Varies.CHANGE: "TextValue",
 }
 _INNER_PLACES = {  # where that is a sequence: from and to which element its item differs
     _Varies.NUMBER: ("FloatingPointValue", "NumericValue"),
@@ -46,9 +51,17 @@ _INNER_PLACES = {  # where that is a sequence: from and to which element its ite
 
 
 def form_of(finding: Finding) -> object:
-    """Equal for findings whose groups differ by nothing but their tracking, their segment and their numbers."""
+    """Equal for findings whose groups differ by nothing but their tracking, their segment, their numbers and the words of their change."""
     measured = tuple((one.concept, one.unit, one.derivation, one.method) for one in finding.measurements)
-    return finding.category, finding.type, finding.site, finding.laterality, finding.score is None, measured
+    return (
+        finding.category,
+        finding.type,
+        finding.site,
+        finding.laterality,
+        finding.score is None,
+        measured,
+        None if finding.change is None else finding.change.category,
+    )
 
 
 def find_examples(findings: Sequence[Finding]) -> list[Finding]:
@@ -92,7 +105,7 @@ class _Item:
         inner = read_elements(item[_PLACES[varies]].value[0], words.encoding)
         return cls(varies, *around, *encode_around(inner, *map(tag_of, _INNER_PLACES[varies])))
 
-    def fill(self, finding: Finding, numbers: Iterator[float], words: Words) -> bytes:
+    def fill(self, finding: Finding, numbers: Iterator[float], inputs: Inputs, words: Words) -> bytes:
         match self.varies:
             case None:
                 return self.before
@@ -100,6 +113,9 @@ class _Item:
                 element = words.element("TextValue", finding.tracking_identifier)
             case _Varies.TRACKING_UID:
                 element = ("UI", finding.tracking_uid.encode())
+            case _Varies.CHANGE:
+                assert finding.change is not None
+                element = words.element("TextValue", change_sentence(finding.change, inputs.result, Language(inputs.profile.language)))
             case _Varies.SEGMENT:
                 number = encode_element(tag_of("ReferencedSegmentNumber"), "US", struct.pack("<H", finding.number))
                 element = ("SQ", encode_item(self.inner_before + number + self.inner_behind))
@@ -124,7 +140,7 @@ class _Form:
 
     def fill(self, finding: Finding, inputs: Inputs, words: Words) -> bytes:
         numbers = iter(numbers_of(finding, inputs.result))
-        content = b"".join([item.fill(finding, numbers, words) for item in self.items])
+        content = b"".join([item.fill(finding, numbers, inputs, words) for item in self.items])
         return encode_item(self.before + encode_element(tag_of("ContentSequence"), "SQ", content) + self.behind)
 
 

@@ -10,6 +10,7 @@ from dicom_node.errors import EncodingError
 from dicom_node.texts import Language
 from dicom_node.values import Analysed, CodedConcept, Finding, Measurement, Role, derive_uid
 
+from .changes import change_items
 from .images import references
 from .inputs import Inputs
 from .kinds import KINDS
@@ -35,7 +36,7 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
     concepts = (_code(SCORE), codes.DCM.ThresholdValue)
     scores = zip(concepts, numbers_of(finding, result)[len(measurements) :], strict=False)  # there may be no threshold, or no score
     measurements += [_number(concept, value, _NO_UNIT) for concept, value in scores]
-    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+    group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_identifier),
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=KINDS[segmentation].sop_class_uid,
@@ -49,6 +50,8 @@ def found_group(finding: Finding, inputs: Inputs) -> hd.sr.VolumetricROIMeasurem
         algorithm_id=_algorithm(result),
         measurements=measurements,
     )
+    group[0].ContentSequence.extend(change_items(finding, result, Language(inputs.profile.language)))
+    return group
 
 
 def numbers_of(finding: Finding, result: Analysed) -> list[float]:

@@ -8,6 +8,8 @@ from pydicom.sr.codedict import codes
 from dicom_node.texts import Language, render_report
 from dicom_node.values import Analysed, CodedConcept
 
+from .changes import comparison_sentences
+
 
 def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: Language) -> str:
     """Sentences, one a line: what kind of result this is, what was found, what was not, under which reservations."""
@@ -21,7 +23,7 @@ def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: La
     sentences += [render_report(reservation, language) for reservation in result.reservations]
     if result.predecessor_key is not None:
         sentences.append(render_report("predecessor", language))
-    return "\r\n".join(sentences)
+    return "\r\n".join([*sentences, *comparison_sentences(result, language)])
 
 
 def not_detected(concept: CodedConcept, language: Language) -> str:

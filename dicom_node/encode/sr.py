@@ -66,6 +66,9 @@ def _make(inputs: Inputs, kind: ObjectKind, findings: Sequence[Finding]) -> Data
     )
     if inputs.replaced is not None:
         report.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
+    prior = None if inputs.result.comparison is None else inputs.result.comparison.prior
+    if prior is not None and prior.report is not None:
+        report.PertinentOtherEvidenceSequence = [_document(prior.study_instance_uid, prior.report)]
     return report
 
 
@@ -139,7 +142,7 @@ def _evidence(inputs: Inputs) -> Sequence[Dataset]:
 
 
 def _document(study_instance_uid: str, replaced: ReportRef) -> Dataset:
-    """An item of Predecessor Documents Sequence (PS3.3 C.17.2.2)."""
+    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2.1, C.17.2.2)."""
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = replaced.sop_class_uid, replaced.sop_instance_uid
     series = Dataset()

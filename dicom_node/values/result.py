@@ -6,7 +6,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import Geometry
+from .change import Change, Comparison
+from .geometry import Affine, Geometry
 from .instance import CodedConcept
 from .reasons import Reason
 
@@ -62,7 +63,8 @@ class Finding:
     """One thing that the model marks, with its mask on the source grid.
 
     `number` counts from 1 and is the Segment Number; `tracking_uid` is derived from the result's key. `centre_lps` is the
-    centroid in millimetres. A `score` lies between 0 and 1 and is no probability unless the package says so.
+    centroid in millimetres. A `score` lies between 0 and 1 and is no probability unless the package says so. `change` is set where
+    the result was compared with an earlier one.
     """
 
     number: int
@@ -78,6 +80,18 @@ class Finding:
     measurements: tuple[Measurement, ...]
     score: float | None
     colour_rgb: tuple[int, int, int]
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyMap:
+    """A coarse label map (right 1, left 2) of what tells the sides of the body, such as the lungs: a later scan is laid over it.
+
+    `labels` is uint8, (slices, rows, columns), read-only; `lps_from_index` maps its (slice, row, column, 1) to LPS millimetres.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    lps_from_index: Affine
 
 
 class Reservation(StrEnum):
@@ -113,6 +127,7 @@ class Analysed:
     """The model ran. No findings means: it looked and found nothing of what it looks for, which is not *normal*.
 
     `looked_for` names what the package can find. `threshold` is the operating point that the findings passed, or None.
+    `body_map` is None where no stage tells the sides; `comparison` where there was no prior.
     """
 
     key: str
@@ -126,6 +141,8 @@ class Analysed:
     reservations: tuple[Reservation, ...]
     stages: tuple[Stage, ...]
     predecessor_key: str | None = None
+    body_map: BodyMap | None = None
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,187 @@
+"""What has become of findings is said in their groups, in code and words, and read back."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_node import encode
+from dicom_node.texts import Language
+from dicom_node.values import (
+    Analysed,
+    Change,
+    ChangeCategory,
+    Comparison,
+    DicomObject,
+    PriorFinding,
+    PriorRef,
+    Registration,
+    RegistrationMethod,
+    ReportRef,
+    Role,
+)
+from dicom_node.values.reasons import ReportMismatch
+from tests.encode import test_groups
+from tests.encode.conftest import Case
+from tests.encode.results import PROFILE, named, opened, walk
+from tests.encode.test_groups import NO_SET
+from tests.encode.test_objects import new_complaints
+
+COMMENT, GROUP, DIFFERENCE = "121106", "125007", "111049"
+REPORT = ReportRef("1.2.840.10008.5.1.4.1.1.88.34", "1.2.3.4.5", "1.2.3.4")
+IDENTITY = tuple((float(row == 0), float(row == 1), float(row == 2), float(row == 3)) for row in range(4))
+GROWN = Change(ChangeCategory.GROWN, 2, 1.4, 1534.5, 523.1, 193.3, 25.0, 4.1, 118)
+SAME = Change(ChangeCategory.UNCHANGED, 1, 0.8, 500.0, 523.1, -4.4, 25.0, -0.2)
+GONE = PriorFinding(3, "ct-lung-nodule 3", "1.9.9", Change(ChangeCategory.GONE, 3, prior_volume_mm3=88.5))
+BEYOND = PriorFinding(4, "ct-lung-nodule 4", "1.9.8", Change(ChangeCategory.NOT_COMPARED, 4, prior_volume_mm3=99.5))
+COMPARISON = Comparison(
+    PriorRef("1.2.3", "1.2.3.4", "20250314", "ef" * 32, REPORT),
+    184,
+    Registration(RegistrationMethod.BODY_MAP, IDENTITY, 3.4, 900),
+    30.0,
+    True,
+    (GONE, BEYOND),
+)
+
+
+def with_changes(result: Analysed, *changes: Change | None, comparison: Comparison | None = COMPARISON) -> Analysed:
+    findings = tuple(dataclasses.replace(one, change=change) for one, change in zip(result.findings, changes, strict=True))
+    return dataclasses.replace(result, findings=findings, comparison=comparison)
+
+
+def encoded(case: Case, result: Analysed, language: str = "en") -> tuple[DicomObject, ...]:
+    objects = encode.encode(result, case.headers, dataclasses.replace(PROFILE, language=language))  # type: ignore[arg-type]
+    assert encode.compare(objects, result) is None
+    return objects
+
+
+def groups_of(report: Dataset) -> list[Dataset]:
+    return named(walk(report), GROUP)
+
+
+def test_each_group_has_its_change_as_a_code_and_in_words(case: Case) -> None:
+    """PS3.16 CID 6134 under Qualitative Difference (111049, DCM)."""
+    report = opened(encoded(case, with_changes(case.result, GROWN, SAME)), Role.REPORT)
+    codes = [named(list(group.ContentSequence), DIFFERENCE)[0].ConceptCodeSequence[0] for group in groups_of(report)]
+    assert [(code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning) for code in codes] == [
+        ("15454001", "SCT", "Increase in size"),
+        ("129723006", "SCT", "No significant changes in the finding"),
+    ]
+    texts = [named(list(group.ContentSequence), COMMENT)[0].TextValue for group in groups_of(report)]
+    assert texts == [
+        "Grown since 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). "
+        "Volume doubling time: 118 days, if it goes on at this rate.",
+        "Unchanged since 2025-03-14: volume -4.4 % (-23.1 mm³, from 523.1 to 500 mm³); below 25 % it may be measurement error.",
+    ]
+
+
+def test_the_root_says_with_what_it_was_compared_and_what_has_no_counterpart(case: Case) -> None:
+    report = opened(encoded(case, with_changes(case.result, GROWN, SAME)), Role.REPORT)
+    lines = named(list(report.ContentSequence), COMMENT)[0].TextValue.split("\r\n")
+    assert "on the study of 2025-03-14, 184 days earlier" in lines[-3]
+    assert lines[-2].startswith("ct-lung-nodule 3, marked on 2025-03-14 with 88.5 mm³, is not marked in these images. It may be gone, or")
+    assert lines[-1].startswith("ct-lung-nodule 4, marked on 2025-03-14 with 99.5 mm³, was not compared")
+
+
+def test_that_scans_do_not_fit_is_said(case: Case) -> None:
+    lost = dataclasses.replace(COMPARISON, is_certain=False, unmatched=())
+    change = Change(ChangeCategory.NOT_COMPARED, volume_mm3=100.0)
+    report = opened(encoded(case, with_changes(case.result, change, change, comparison=lost)), Role.REPORT)
+    assert "could not be laid over each other" in named(list(report.ContentSequence), COMMENT)[0].TextValue
+    for group in groups_of(report):
+        assert named(list(group.ContentSequence), DIFFERENCE) == []
+        assert named(list(group.ContentSequence), COMMENT)[0].TextValue.startswith("Not compared with 2025-03-14")
+
+
+def test_the_report_of_the_prior_is_other_evidence(case: Case) -> None:
+    report = opened(encoded(case, with_changes(case.result, GROWN, SAME)), Role.REPORT)
+    (study,) = report.PertinentOtherEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    (reference,) = series.ReferencedSOPSequence
+    assert (study.StudyInstanceUID, series.SeriesInstanceUID) == ("1.2.3", "1.2.3.4")
+    assert (reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID) == (REPORT.sop_class_uid, REPORT.sop_instance_uid)
+
+
+@pytest.mark.parametrize("category", ChangeCategory)
+@pytest.mark.parametrize("language", Language)
+def test_every_change_has_its_sentence_in_both_languages(case: Case, category: ChangeCategory, language: Language) -> None:
+    if category is ChangeCategory.GONE:
+        pytest.skip("of the prior's findings alone: the root says it")
+    change = GROWN if category is ChangeCategory.GROWN else dataclasses.replace(SAME, category=category)
+    if category in {ChangeCategory.NEW, ChangeCategory.NOT_COMPARED}:
+        change = Change(category, volume_mm3=100.0)
+    report = opened(encoded(case, with_changes(case.result, change, change), language), Role.REPORT)
+    (text, *_) = [named(list(group.ContentSequence), COMMENT)[0].TextValue for group in groups_of(report)]
+    assert "2025-03-14" in text
+    assert "{" not in text
+    assert not re.search(r"normal|negative|négati", text.lower())
+    if language is Language.FRENCH:
+        assert not re.search(r"\d\.\d", text)
+        assert any(letter in text for letter in "éèà")
+
+
+def test_without_a_prior_nothing_is_said(case: Case) -> None:
+    report = opened(encoded(case, case.result), Role.REPORT)
+    assert named(walk(report), DIFFERENCE) == []
+    assert "PertinentOtherEvidenceSequence" not in report
+    assert all(named(list(group.ContentSequence), COMMENT) == [] for group in groups_of(report))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ((GROWN, SAME), (SAME, SAME)),
+        ((GROWN, SAME), (None, SAME)),
+        ((None, SAME), (GROWN, SAME)),
+        ((GROWN, SAME), (dataclasses.replace(GROWN, volume_change_percent=93.3), SAME)),
+        ((GROWN, SAME), (dataclasses.replace(GROWN, doubling_time_days=811), SAME)),
+    ],
+    ids=["another category", "a change too many", "a change missing", "another percentage", "another doubling time"],
+)
+def test_a_change_that_the_report_does_not_say_is_seen(case: Case, written: tuple[Change, ...], read: tuple[Change, ...]) -> None:
+    objects = encode.encode(with_changes(case.result, *written), case.headers, PROFILE)
+    assert encode.compare(objects, with_changes(case.result, *read)) == ReportMismatch(1)
+
+
+def test_a_prior_that_the_report_does_not_name_is_seen(case: Case) -> None:
+    result = with_changes(case.result, GROWN, SAME)
+    objects = encode.encode(result, case.headers, PROFILE)
+    other = dataclasses.replace(
+        COMPARISON, prior=dataclasses.replace(COMPARISON.prior, report=dataclasses.replace(REPORT, sop_instance_uid="1.2.3.4.6"))
+    )
+    assert encode.compare(objects, dataclasses.replace(result, comparison=other)) == ReportMismatch(1)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("raw", [None, NO_SET], ids=["UTF-8", "ASCII"])
+def test_groups_with_changes_equal_those_of_highdicom(
+    make_case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch, raw: dict[str, bytes] | None, language: str
+) -> None:
+    """Made in bulk, several of one form: each has its own sentence."""
+    case = make_case(raw=raw)
+    more = dataclasses.replace(GROWN, volume_change_percent=41.5, doubling_time_days=300)
+    first, second = case.result.findings
+    findings = tuple(
+        dataclasses.replace(one, number=number, change=change)
+        for number, (one, change) in enumerate([(first, GROWN), (second, SAME), (first, more), (second, None)], 1)
+    )
+    result = dataclasses.replace(case.result, findings=findings, comparison=COMPARISON)
+    profile = dataclasses.replace(PROFILE, language=language)  # type: ignore[arg-type]
+    monkeypatch.setattr(test_groups, "PROFILE", profile)
+    made = test_groups.groups_of(result, case.headers)
+    assert len(set(made)) == 4
+    assert made == test_groups.reference_groups(result, case.headers)
+
+
+@pytest.mark.parametrize("name", [b"Test", b"M\xfcller"], ids=["UTF-8", "ASCII"])
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_report_with_changes_is_valid(
+    make_case: Callable[..., Case], validator: Callable[[str], str], tmp_path: Path, language: str, name: bytes
+) -> None:
+    case = make_case(raw={"PatientName": name, "SpecificCharacterSet": b""})
+    objects = encoded(case, with_changes(case.result, GROWN, SAME), language)
+    assert opened(objects, Role.REPORT).PertinentOtherEvidenceSequence
+    assert new_complaints(validator, case.headers, tmp_path / "spool-base", objects, tmp_path) == set()
