@@ -16,17 +16,14 @@ from dicom_node.values import (
     PriorFinding,
     PriorRef,
     Registration,
-    RegistrationMethod,
 )
 
 from .change import find_change
-from .match import LONGEST_MM, find_pairs
+from .match import LONGEST_MM, find_pairs, is_certain
 from .places import is_inside, move
 from .register import register
 from .sizes import volume_mm3
 
-# Above it a finding without a counterpart is not called new or gone: the counterpart may lie beyond the reach of matching.
-_LARGEST_ERROR_MM = 15.0
 # A finding in the outermost voxels of a scan may have been cut off by it.
 _MARGIN_MM = 5.0
 
@@ -88,11 +85,6 @@ def _gone(finding: Finding, current: Analysed, prior: Analysed, registration: Re
     )
     category = ChangeCategory.GONE if is_seen else ChangeCategory.NOT_COMPARED
     return Change(category, prior_number=finding.number, prior_volume_mm3=round(volume_mm3(finding, prior.geometry), 1))
-
-
-def is_certain(registration: Registration) -> bool:
-    """Whether the scans fit well enough to call a finding without a counterpart new or gone."""
-    return registration.method is not RegistrationMethod.COORDINATES and registration.error_mm <= _LARGEST_ERROR_MM
 
 
 def _free_name(finding: Finding, current: Analysed, taken: set[str]) -> str:

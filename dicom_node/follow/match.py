@@ -11,6 +11,8 @@ from .places import move
 from .sizes import radius_mm
 
 LONGEST_MM = 30.0  # no two findings further apart are taken for one, however uncertain the registration is
+# Above it nothing is paired, and nothing called new or gone: the counterpart may lie beyond the reach, and a neighbour within.
+_LARGEST_ERROR_MM = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ def find_pairs(current: Analysed, prior: Analysed, registration: Registration) -
     that stays alone counts as much as the longest distance at which it could be paired.
 
     Two can be one where kind and side are the same and the centres lie within twice the registration's error and the larger radius,
-    at most `LONGEST_MM`.
+    at most `LONGEST_MM`. None where the registration is not certain: the nearest is as likely as not another one.
     """
-    if not current.findings or not prior.findings:
+    if not current.findings or not prior.findings or not is_certain(registration):
         return ()
     moved = move(registration.current_from_prior, [finding.centre_lps for finding in prior.findings])
     centres = np.array([finding.centre_lps for finding in current.findings])
@@ -52,3 +54,8 @@ def are_alike(one: Finding, other: Finding) -> bool:
     """Whether two findings may be one: of the same kind, and not on different sides."""
     same_type = (one.type.value, one.type.scheme) == (other.type.value, other.type.scheme)
     return same_type and (one.laterality is None or other.laterality is None or one.laterality is other.laterality)
+
+
+def is_certain(registration: Registration) -> bool:
+    """Whether the scans fit well enough to say anything of single findings."""
+    return registration.error_mm <= _LARGEST_ERROR_MM

@@ -5,6 +5,7 @@ coordinates, centimetres or decimetres away. What both results have kept is trie
 then pairs of findings that agree; where nothing agrees, coordinates are taken as they are, and that is said.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +22,8 @@ _DIGITS = 4
 _AGREE_MM = 8.0
 # A nodule may grow between two scans, but not to any size: of one pair, one volume is at most so many times the other.
 _LARGEST_RATIO = 8.0
-# So many pairs must agree: by chance three seldom do, two only where there are few to choose from.
-_LEAST_PAIRS, _FEW = 3, 3
+# So many pairs must agree: by chance three seldom do, two only where there are few to choose from, and of many findings more do.
+_LEAST_PAIRS, _FEW, _LEAST_SHARE = 3, 3, 0.4
 # How far the same place lies from itself in coordinates of two examinations, and of two series of one.
 _OTHER_FRAME_MM, _SAME_FRAME_MM = 40.0, 8.0
 
@@ -52,8 +53,9 @@ def _by_findings(current: Analysed, prior: Analysed) -> Registration | None:
         spread = float(np.mean([np.linalg.norm(_centre(current, one) - _centre(prior, other) - mean) for one, other in agreeing]))
         if best is None or (len(agreeing), -spread) > (best[0], -best[1]):
             best = len(agreeing), spread, mean
-    few = max(len(current.findings), len(prior.findings)) <= _FEW
-    if best is None or best[0] < (_LEAST_PAIRS - 1 if few else _LEAST_PAIRS):
+    fewer, more = sorted((len(current.findings), len(prior.findings)))
+    least = max(_LEAST_PAIRS - 1 if more <= _FEW else _LEAST_PAIRS, math.ceil(_LEAST_SHARE * fewer))
+    if best is None or best[0] < least:
         return None
     count, spread, mean = best
     matrix = np.eye(4)

@@ -18,8 +18,10 @@ from dicom_node.values import BodyMap
 
 from .places import Points
 
-# Surface points of each side: more change the fit by less than a tenth of a millimetre.
-_POINTS = 1200
+_POINTS = 500  # of the surface of each side
+_TOLERANCE = 1e-5  # of the sum of squares: far below what the maps' spacing leaves open
+# Two starts nearer than this lead to one place.
+_SAME_START_MM = 6.0
 # Beyond the map's box nothing is known; inside of this many voxels round it the distance goes on growing.
 _PAD = 12
 # Distances beyond this count less and less.
@@ -34,7 +36,7 @@ _SHARE = 90  # per cent of the points that are nearer than the error
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """The affine, how far nine of ten surface points are off at most, and how many points there were."""
+    """The affine, how far nine of ten surface points are off at most (more where few are seen), and how many points there were."""
 
     current_from_prior: npt.NDArray[np.float64]
     error_mm: float
@@ -73,7 +75,8 @@ def lay_over(prior: BodyMap, current: BodyMap) -> Fit | None:
     left_mm, share = best.left_mm, best.share
     if share < _LEAST_SHARE or np.median(left_mm) > _LARGEST_LEFT_MM / 2 or np.percentile(left_mm, _SHARE) > _LARGEST_LEFT_MM:
         return None
-    return Fit(_matrix(best.parameters, middle), float(np.percentile(left_mm, _SHARE)), len(left_mm))
+    error_mm = float(np.percentile(left_mm, _SHARE)) / share  # of what the other scan does not show nothing is known
+    return Fit(_matrix(best.parameters, middle), error_mm, len(left_mm))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +110,15 @@ def _fit(known: _Known, middle: Points, start: Points, *, stretches: bool) -> _T
 
     scale = np.array([1.0] * 3 + [0.01] * 3 + [0.01] * 3)[:count]
     found = least_squares(
-        residuals, start[:count], bounds=(-limits, limits), x_scale=scale, loss="soft_l1", f_scale=_ROBUST_MM, max_nfev=60
+        residuals,
+        start[:count],
+        bounds=(-limits, limits),
+        x_scale=scale,
+        loss="soft_l1",
+        f_scale=_ROBUST_MM,
+        max_nfev=60,
+        ftol=_TOLERANCE,
+        xtol=_TOLERANCE,
     )
     parameters = np.zeros(9)
     parameters[:count] = found.x
@@ -135,11 +146,12 @@ def _find_starts(prior: BodyMap, current: BodyMap) -> list[Points]:
         places = np.argwhere(body.labels > 0) @ matrix[:3, :3].T + matrix[:3, 3]
         boxes.append((places.mean(axis=0), places.min(axis=0), places.max(axis=0)))
     (mean, low, high), (other_mean, other_low, other_high) = boxes
-    starts = []
+    starts: list[Points] = []
     for up in (other_mean[2] - mean[2], other_high[2] - high[2], other_low[2] - low[2]):
         start = np.zeros(9)
         start[:2], start[2] = (other_mean - mean)[:2], up
-        starts.append(start)
+        if all(abs(up - other[2]) > _SAME_START_MM for other in starts):
+            starts.append(start)
     return starts
 
 

@@ -92,7 +92,7 @@ class Comparison:
     """A result against an earlier one. The change of each finding stands on the finding; here is what holds for all.
 
     `days` lie between the studies; `limit_mm` is the longest distance at which two findings were taken for one, and `is_certain` says
-    whether the scans fit well enough to call a finding without a counterpart new or gone.
+    whether the scans fit well enough to say anything of single findings: where they do not, none is matched, new or gone.
     """
 
     prior: PriorRef

@@ -44,14 +44,19 @@ def test_the_reach_grows_with_error_and_size() -> None:
 
 
 def test_no_error_makes_the_reach_longer_than_the_longest() -> None:
-    assert pairs(result_at(60), result_at(60 + LONGEST_MM - 2), error_mm=500.0) == [(0, 0)]
-    assert pairs(result_at(60), result_at(60 + LONGEST_MM + 2), error_mm=500.0) == []
+    assert pairs(result_at(60), result_at(60 + LONGEST_MM - 2), error_mm=15.0) == [(0, 0)]
+    assert pairs(result_at(60), result_at(60 + LONGEST_MM + 2), error_mm=15.0) == []
 
 
 def test_each_is_used_once_and_the_whole_decides() -> None:
     """Nearest first would pair 66 with 64 and leave 60 alone; together both find one."""
-    assert pairs(result_at(60, 66), result_at(64, 73)) == [(0, 0), (1, 1)]
+    assert pairs(result_at(60, 66), result_at(64, 72)) == [(0, 0), (1, 1)]
     assert pairs(result_at(60, 62), result_at(61)) in ([(0, 0)], [(1, 0)])
+
+
+def test_where_the_registration_is_not_certain_nothing_is_paired() -> None:
+    assert pairs(result_at(60), result_at(60), error_mm=15.0) == [(0, 0)]
+    assert pairs(result_at(60), result_at(60), error_mm=15.1) == []
 
 
 def test_other_kinds_and_other_sides_are_never_paired() -> None:
