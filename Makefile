@@ -3,7 +3,7 @@
 # Both set themselves up in .venv from the pinned and hashed lock files; nothing else on the machine is touched, except that
 # `make test`, where it runs as root on Debian, installs the peers that the tests talk to (tests/peers/install).
 
-.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short lint setup peers lock
+.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short profiles lint setup peers lock
 .DEFAULT_GOAL := test
 .SILENT:
 MAKEFLAGS += --no-print-directory
@@ -38,6 +38,10 @@ soak: $(READY) peers
 bench bench-short: $(READY) peers
 	$(if $(findstring short,$@),,tests/benchmarks/install)
 	$(PYTHON) -m tests.benchmarks $(if $(findstring short,$@),--short,--page docs/performance.md)
+
+# Every result profile through a real Orthanc, and through an archive that refuses one SOP class after the other: writes docs/profiles.md.
+profiles: $(READY) peers
+	$(PYTHON) -m tests.profiles
 
 # Can the matrix fail? Breaks durability on purpose in a copy, one way at a time.
 faults-selftest: $(READY) peers

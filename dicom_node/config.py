@@ -7,6 +7,7 @@ import importlib.util
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from dicom_node import tls
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
-from dicom_node.values import AETitle, Proof, Provider
+from dicom_node.values import AETitle, ObjectKind, Proof, Provider
 
 
 class Section(BaseModel):
@@ -217,12 +218,51 @@ class NodeFile(Section):
     _spool = field_validator("spool")(lambda raw: _bucket(raw) if raw else raw)
 
 
+# What a destination gets of a result, in the order in which a viewer needs it. Where it does not take one of the SOP classes, the next
+# best kind takes its place (`encode.kinds`).
+PROFILES: Mapping[str, tuple[ObjectKind, ...]] = {
+    # As it was before there were profiles.
+    "default": (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D),
+    # A viewer that knows segmentations and 3D reports; regions and pictures beside them for those that know less.
+    "full": (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D, ObjectKind.REGIONS, ObjectKind.CAPTURE),
+    # A PACS that shows neither: a report in its oldest common form, and everything that is to be seen as pictures, outlines and a page.
+    "plain-pacs": (
+        ObjectKind.REPORT_COMPREHENSIVE,
+        ObjectKind.CAPTURE,
+        ObjectKind.OUTLINES,
+        ObjectKind.KEY_IMAGES,
+        ObjectKind.PAGE,
+    ),
+    # Many segments, in one frame for each slice.
+    "labelmap": (ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D, ObjectKind.CAPTURE),
+    # As full.
+    "research": (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D, ObjectKind.REGIONS, ObjectKind.CAPTURE),
+}
+# Kinds that say the same in different forms: one of each at most, and the first before the second, which names it.
+_SEGMENTATIONS = (ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP)
+_REPORTS = (ObjectKind.REPORT_3D, ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.REPORT_ENHANCED, ObjectKind.REPORT_TEXT)
+
+
+def _fitting(kinds: tuple[ObjectKind, ...]) -> tuple[ObjectKind, ...]:
+    """Kinds that may stand beside each other, in this order."""
+    if len(set(kinds)) < len(kinds):
+        raise ValueError("each kind once")
+    segmentations, reports = ([kinds.index(kind) for kind in some if kind in kinds] for some in (_SEGMENTATIONS, _REPORTS))
+    if len(segmentations) > 1 or len(reports) > 1:
+        raise ValueError(f"one of {', '.join(_SEGMENTATIONS)}, and one of {', '.join(_REPORTS)}")
+    if segmentations and reports and reports < segmentations:
+        raise ValueError("a segmentation before the report, which names it")
+    return kinds
+
+
 class Peer(Section):
     """One system that the node talks to. `may` lists what it may do here and what the node does with it.
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
     receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
-    `segmentation`: of which kind those are that it gets. `deflate`: whether they are offered to it compressed.
+    `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `language` of what it gets,
+    the node's where left out. `says_not_analysed`: whether it gets a short report where nothing was analysed. `deflate`: whether objects
+    are offered to it compressed.
     """
 
     ae_title: str
@@ -232,13 +272,26 @@ class Peer(Section):
     addresses: tuple[Address, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
     proof: Literal["commitment", "find", "none"] | None = None
+    profile: Literal["default", "full", "plain-pacs", "labelmap", "research"] = "default"
+    objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
+    language: Literal["en", "fr"] | None = None
+    says_not_analysed: bool = False
     deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come
     tls: PeerTLS | None = None  # for the associations that the node requests; those that it accepts have the receiver's
 
     _ae_title = field_validator("ae_title")(_title)
     _commits_as = field_validator("commits_as")(lambda titles: tuple(map(_title, titles)))
+    _objects = field_validator("objects")(_fitting)
+
+    @property
+    def wanted(self) -> tuple[ObjectKind, ...]:
+        """What it gets of a result where it takes everything."""
+        labelled = self.segmentation == "labelmap"
+        return self.objects or tuple(
+            ObjectKind.LABEL_MAP if labelled and kind is ObjectKind.SEGMENTATION else kind for kind in PROFILES[self.profile]
+        )
 
     @property
     def proof_asked(self) -> Proof:
@@ -338,6 +391,12 @@ def _peer_problems(file: Path, peers: PeersFile) -> list[Problem]:
             for source in peer.results_for
             if source not in peers.peers
         )
+        if peer.objects:
+            problems += (
+                Problem(file, f"peers.{name}.{key}", str(getattr(peer, key)), "left out, where objects is given")
+                for key in ("profile", "segmentation")
+                if key in peer.model_fields_set
+            )
         if peer.commits_as and peer.proof_asked is not Proof.COMMITMENT:
             problems.append(Problem(file, f"peers.{name}.proof", peer.proof_asked.value, "commitment, where commits_as is given"))
         problems += _tls_problems(file, f"peers.{name}.tls", peer.tls)

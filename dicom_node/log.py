@@ -244,6 +244,24 @@ class ObjectDelivered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectsReplaced(Event, Failed):
+    """A destination does not take so many SOP classes of what was made for it: others are made and sent instead."""
+
+    result: Key
+    peer: PeerName
+    classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsNotReplaced(Event, Failed):
+    """A destination does not take all that was made for it, and nothing could be made instead, for this reason."""
+
+    result: Key
+    peer: PeerName
+    reason: type
+
+
+@dataclass(frozen=True, slots=True)
 class NoDestination(Event, Failed):
     """No peer is configured to receive the results of images from this caller: none is sent."""
 

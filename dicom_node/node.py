@@ -31,7 +31,7 @@ from dicom_node.log import (
     place_of,
 )
 from dicom_node.package import Package, load_package
-from dicom_node.sending import Sending, find_peer
+from dicom_node.sending import Destination, Sending, find_peer
 from dicom_node.values import (
     Accepted,
     AETitle,
@@ -85,7 +85,7 @@ class Node:
         self.images, self.kept = spool.open_spool(config), journal.open_kept(config)
         self.client = journal.Client(self.engine, look_delay_s=config.first_look_s)
         self._headers = spool.HeadersAhead()
-        self.sending = Sending(config, clock, engine, self.client, self.kept)
+        self.sending = Sending(config, clock, engine, self.client, self.kept, self.read_headers)
 
     # -- is the series complete? -------------------------------------------------------------------------------------
 
@@ -271,14 +271,16 @@ class Node:
         identity: ResultIdentity,
         result: Result,
         made: Mapping[PeerName, tuple[DicomObject, ...]],
+        destinations: Sequence[Destination],
     ) -> bool:
-        """Record a result and start the deliveries of what was made of it: all or nothing; the same key again changes nothing.
+        """Record a result and start the deliveries of what was made of it for destinations: all or nothing; the same key again changes
+        nothing.
 
         False, and nothing, where nobody waits for the job any more (`is_closed`), or where another result than the predecessor that
         `identify` found is the newest now: two reports of which neither names the other would both stand in the PACS.
         """
         record = ResultRecord.of(choice, result, self.kept.write_value(result), self.clock.now())
-        deliveries = tuple(self.sending.keep_objects(result, name, objects) for name, objects in made.items() if objects)
+        wanted = tuple(self.sending.keep_objects(result, one, made[one.name]) for one in destinations if made.get(one.name))
         with self.engine.begin() as connection:
             study = job.study_instance_uid
             of_study = self._is_one_of_study(choice)
@@ -287,8 +289,7 @@ class Node:
             if not journal.may_follow(connection, study, choice, identity, of_study=of_study):
                 return False
             journal.write_result(connection, record)
-            for delivery in deliveries:
-                journal.start_delivery(connection, self.client, delivery)
+            deliveries = [journal.start_delivery(connection, self.client, delivery) for delivery in wanted]
         # Afterwards: a journal that is made again must not know what was refused here. After a crash in between the job comes here again.
         self.kept.write_record(record)
         for delivery in deliveries:

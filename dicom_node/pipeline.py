@@ -5,7 +5,7 @@ Images arrive through `receive`, which ends in a receipt (`journal.Receipts`). A
 asks the destination whether it holds it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
@@ -24,6 +24,7 @@ from dicom_node.values import (
     ReportRef,
     Result,
     ResultIdentity,
+    SeriesHeaders,
     StoredSeries,
 )
 from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable
@@ -60,27 +61,55 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
             return  # a person cancelled it meanwhile, or more has come and another job makes it of that
-        made = encode_result(result, series, node.sending.destinations(source.calling), node.sending)
+        destinations = node.sending.destinations(source.calling)
+        made = encode_result(result, series, destinations, node.sending)
         if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
-            result, made = refuse(result, made), {}
-        if not node.write_result(job, choice, identity, result, made):
+            result = refuse(result, made)
+            said = encode_result(result, series, destinations, node.sending)
+            made = {} if isinstance(said, Reason) else said
+        if not node.write_result(job, choice, identity, result, made, destinations):
             return  # the newer job does it, or one that the next sweep starts, which finds the other result
         is_analysed = is_analysed and not is_to_try_again(result)
     node.close_study(job, is_analysed=is_analysed)
 
 
 def send(job: DeliveryJob, sending: Sending) -> None:
-    """Send what a destination has not acknowledged, a result's objects in one association, and record every answer."""
+    """Send what a destination has not acknowledged, a result's objects in one association, and record every answer.
+
+    Where it does not take the class of one of them, others are made in their place, and sent by the job that comes next.
+    """
     waiting = sending.find_waiting(job)
     if not waiting:
         return
     to = sending.destination(job)
     try:
-        sent = deliver.send(sending.paths(waiting), destination=to.name, peer=to.peer, our_title=sending.title, limits=sending.limits)
+        answers = deliver.send(
+            sending.paths(waiting),
+            destination=to.name,
+            peer=to.peer,
+            our_title=sending.title,
+            limits=sending.limits,
+            also=sending.asked_classes(to),
+        )
     except PeerError as error:
         sending.write_failure(job, waiting, error)  # and try again later, or never
-    else:
-        sending.write_outcomes(job, waiting, sent)
+        return
+    sending.write_outcomes(job, waiting, answers)
+    if answers.refused:
+        make_anew(job, answers.refused, sending)
+
+
+def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Sending) -> None:
+    """Make of a result what its destination takes. Until that is recorded everything waits, so that after a crash the job sends, is
+    refused and comes here again."""
+    to = sending.destination(job, refused)
+    with sending.making:
+        source = sending.find_source(job)  # a result and its headers, while they are here
+        objects: tuple[DicomObject, ...] | Reason = ()
+        if source is not None:
+            result, headers = source
+            objects = make_objects(result, headers, to.profile, sending.find_replaced(result, to.name))
+        sending.write_anew(job, refused, to, source, objects)
 
 
 def prove(job: ProofJob, sending: Sending) -> None:
@@ -127,27 +156,40 @@ def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, se
 def encode_result(
     result: Result, series: AssembledSeries, destinations: Sequence[Destination], sending: Sending
 ) -> dict[PeerName, tuple[DicomObject, ...]] | Reason:
-    """The objects of a result for each destination; none where nothing was analysed; the reason where they differ from the result.
+    """The objects of a result for each destination; the reason where they differ from the result.
 
+    Where nothing was analysed there are only those for destinations that want to hear of it; its reason is shown by `status` in any case.
     Destinations that are to get the same bytes share the objects: encoding and reading back take seconds.
     """
-    if isinstance(result, NotAnalysed):
-        return {}  # its reason is shown by `status`; silence would read as "nothing found"
     encoded: dict[tuple[encode.Profile, ReportRef | None], tuple[DicomObject, ...]] = {}
     made = {}
     for destination in destinations:
+        if isinstance(result, NotAnalysed) and (not destination.peer.says_not_analysed or is_to_try_again(result)):
+            continue  # who is told that the model has died would get the result that another try gives under the same UIDs
         form = destination.profile, sending.find_replaced(result, destination.name)
         if form not in encoded:
-            try:
-                objects = encode.encode(result, series.headers, *form)
-                difference = encode.compare(objects, result)
-            except EncodingError as error:
-                return NotEncodable(error.step)
-            if difference is not None:
-                return difference
+            objects = make_objects(result, series.headers, *form)
+            if isinstance(objects, Reason):
+                return objects
             encoded[form] = objects
         made[destination.name] = encoded[form]
     return made
+
+
+def make_objects(
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None
+) -> tuple[DicomObject, ...] | Reason:
+    """The objects of a result in one form, read back; the reason where they differ from the result."""
+    try:
+        if isinstance(result, NotAnalysed):
+            objects = encode.encode_refusal(result, headers, profile)
+            difference = encode.compare_refusal(objects, result)
+        else:
+            objects = encode.encode(result, headers, profile, replaced)
+            difference = encode.compare(objects, result)
+    except EncodingError as error:
+        return NotEncodable(error.step)
+    return objects if difference is None else difference
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

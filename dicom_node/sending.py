@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,9 @@ from dicom_node.clock import Clock
 from dicom_node.config import Config, DeliverSection, Peer
 from dicom_node.errors import (
     Again,
+    ImageMissing,
     NoCommitment,
+    NoPresentationContext,
     NoSuchDestination,
     NotConfirmed,
     ObjectMissing,
@@ -25,6 +28,8 @@ from dicom_node.log import (
     DeliveryFailed,
     NoDestination,
     ObjectDelivered,
+    ObjectsNotReplaced,
+    ObjectsReplaced,
     ProofMissing,
     log,
     log_proof,
@@ -37,12 +42,16 @@ from dicom_node.values import (
     Held,
     Holding,
     Key,
+    NotAnalysed,
     ObjectKind,
     PeerName,
     Priority,
     Proof,
+    Reason,
     ReportRef,
     Result,
+    SeriesHeaders,
+    StoredSeries,
     derive_uid,
 )
 from dicom_node.values.records import DeliveryRecord, SentObject
@@ -50,12 +59,20 @@ from dicom_node.values.records import DeliveryRecord, SentObject
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A peer that receives results, and the form in which it gets them."""
+    """A peer that receives results, and the form in which it gets them: what it wants, as far as it takes that, or what is `instead`."""
 
     name: PeerName
     peer: Peer
     profile: encode.Profile
+    instead: tuple[encode.SteppedDown, ...] = ()
 
+    def stands_for(self, kind: ObjectKind) -> tuple[ObjectKind, ...]:
+        """In place of which kinds it gets one of this kind."""
+        return tuple(change.wanted for change in self.instead if change.sent is kind)
+
+
+# The headers of stored images. Raises SpoolError; ImageMissing where one is gone for good.
+ReadHeaders = Callable[[StoredSeries], SeriesHeaders]
 
 Job = TypeVar("Job", journal.DeliveryJob, journal.ProofJob)
 
@@ -65,27 +82,32 @@ _DEAD = (DeliveryState.REFUSED, DeliveryState.GIVEN_UP)
 class Sending:
     """What `pipeline.send` and `pipeline.prove` work with; a part of the node."""
 
-    def __init__(self, config: Config, clock: Clock, engine: journal.SqlEngine, client: journal.Client, kept: journal.Kept) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        engine: journal.SqlEngine,
+        client: journal.Client,
+        kept: journal.Kept,
+        read_headers: ReadHeaders,
+    ) -> None:
         self._config, self._clock, self._engine, self._client, self._kept = config, clock, engine, client, kept
+        self._read_headers = read_headers
+        self.making = threading.Lock()  # objects are made anew one delivery after the other: each takes seconds and memory
         self.title = config.node.ae_title
         self.limits: DeliverSection = config.node.deliver
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
     def destinations(self, calling: AETitle) -> tuple[Destination, ...]:
         """Who receives the results of images that came from a caller."""
-        source = find_peer(self._config, calling)
-        found = tuple(
-            self._destination(name)
-            for name, peer in self._config.peers.items()
-            if "receive" in peer.may and (not peer.results_for or source in peer.results_for)
-        )
+        found = tuple(map(self._destination, find_receivers(self._config, calling)))
         if not found:
             log(NoDestination(calling))
         return found
 
-    def destination(self, job: journal.DeliveryJob) -> Destination:
-        """The destination of a delivery."""
-        return self._destination(job.destination)
+    def destination(self, job: journal.DeliveryJob, refused: Collection[str] = ()) -> Destination:
+        """The destination of a delivery; `refused` are further SOP classes that it does not take."""
+        return self._destination(job.destination, refused)
 
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report that a result's report replaces at a destination; None where nothing was sent there before."""
@@ -94,7 +116,7 @@ class Sending:
         with self._engine.begin() as connection:
             return journal.find_report(connection, result.predecessor_key, destination.text)
 
-    def keep_objects(self, result: Result, destination: PeerName, objects: tuple[DicomObject, ...]) -> DeliveryRecord:
+    def keep_objects(self, result: Result, destination: Destination, objects: Sequence[DicomObject]) -> DeliveryRecord:
         """Keep the objects' bytes; gives the delivery that they are to be."""
         queued = tuple(
             SentObject(
@@ -104,10 +126,11 @@ class Sending:
                 sop_instance_uid=made.sop_instance_uid,
                 series_instance_uid=made.series_instance_uid,
                 file=self._kept.write_bytes(made.content, suffix="dcm"),
+                instead_of=destination.stands_for(made.kind),
             )
             for number, made in enumerate(objects)
         )
-        return DeliveryRecord(result.key, destination.text, queued)
+        return DeliveryRecord(result.key, destination.name.text, queued)
 
     def find_waiting(self, job: journal.DeliveryJob) -> tuple[journal.Waiting, ...]:
         """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up."""
@@ -127,13 +150,20 @@ class Sending:
         """Where their files lie."""
         return tuple(self._kept.path(one.file) for one in waiting)
 
-    def write_outcomes(self, job: journal.DeliveryJob, waiting: Sequence[journal.Waiting], sent: Sequence[deliver.Sent]) -> None:
-        """Record each object's answer; what may work later is tried again."""
+    def write_outcomes(self, job: journal.DeliveryJob, waiting: Sequence[journal.Waiting], answers: deliver.Answers) -> None:
+        """Record each object's answer, and what the destination accepts; what may work later is tried again.
+
+        Where it does not take the class of one, that one, and what was held back for it, wait on: `write_anew` says what becomes of them.
+        """
         key, peer = Key(job.result_key[:16]), PeerName(job.destination)
         unasked = Proof.NONE if self._config.peers[job.destination].proof_asked is Proof.NONE else None
+        refused = answers.refused
         ended: list[type[Exception]] = []
         with self._engine.begin() as connection:
-            for one, answer in zip(waiting, sent, strict=True):
+            self._write_acceptance(connection, job, answers)
+            for one, answer in zip(waiting, answers.sent, strict=True):
+                if refused and (answer.is_class_refused or (answer.status is None and answer.error is None)):
+                    continue
                 state, error = self._state_after(answer, job.attempt, one.failures), answer.error
                 name, failed = None if error is None else type(error).__name__, answer.outcome is deliver.Outcome.RETRY_FEW
                 now, number = self._clock.now(), one.number
@@ -144,10 +174,65 @@ class Sending:
                 log(ObjectDelivered(key, peer, state, answer.status or 0))
                 if state in _DEAD:
                     ended.append(StatusRefused if error is None else type(error))
-            if not self._try_again(connection, job):
+            if not refused and self._try_again(connection, job) is None:
                 self._start_proof(connection, job)
         if ended:
             log(DeliveryFailed(key, peer, ended[0], 0.0))
+
+    def _write_acceptance(self, connection: journal.Connection, job: journal.DeliveryJob, answers: deliver.Answers) -> None:
+        refused: dict[str, int | None] = {**dict.fromkeys(answers.not_accepted), **answers.refused}
+        journal.write_acceptance(connection, job.destination, refused, answers.accepted, answers.stored, self._clock.now())
+
+    # -- other objects in place of what a destination does not take --------------------------------------------------
+
+    def asked_classes(self, destination: Destination) -> tuple[str, ...]:
+        """The SOP classes that a destination is asked about: those of what it wants, and of what may take its place."""
+        return encode.find_classes(destination.peer.wanted)
+
+    def find_source(self, job: journal.DeliveryJob) -> tuple[Result, SeriesHeaders] | None:
+        """What objects are made from: the result of a delivery and the headers of its images; None where one of them has left."""
+        with self._engine.begin() as connection:
+            row = journal.find_row(connection, job.result_key)
+            stored = None if row is None else journal.read_stored_series(connection, row.study_instance_uid, row.series_instance_uid)
+        result = None if row is None else self._kept.find_value(row.kept)
+        if stored is None or result is None:
+            return None
+        assert isinstance(result, Analysed | NotAnalysed)
+        try:
+            return result, self._read_headers(stored)
+        except ImageMissing:
+            return None
+
+    def write_anew(
+        self,
+        job: journal.DeliveryJob,
+        refused: Mapping[str, int | None],
+        destination: Destination,
+        source: tuple[Result, SeriesHeaders] | None,
+        objects: Sequence[DicomObject] | Reason,
+    ) -> None:
+        """Let objects take the place of those that a destination does not take, and send them; what has nothing in its place is refused.
+
+        `refused`: by SOP class the status of its answer, None where there was no presentation context. `source` is None where the images
+        or the result have left; then, or where there is a reason for no objects, only what the destination takes is sent.
+        """
+        key, peer = Key(job.result_key[:16]), destination.name
+        made: tuple[SentObject, ...] = ()
+        if isinstance(objects, Reason):
+            log(ObjectsNotReplaced(key, peer, type(objects)))
+        elif source is not None:
+            made = self.keep_objects(source[0], destination, [one for one in objects if one.sop_class_uid not in refused]).objects
+        forms = {kind: (form.role, form.sop_class_uid) for kind, form in encode.KINDS.items()}
+        with self._engine.begin() as connection:
+            done = journal.replace_objects(connection, job, refused, made, forms, self._clock.now())
+            # Before the transaction ends: a crash in between comes here again, one after it does not.
+            self._kept.write_record(done.delivery)
+            if self._try_again(connection, job, at_once=done.is_new or done.refused > 0) is None:
+                self._start_proof(connection, job)
+        if done.refused:
+            log(DeliveryFailed(key, peer, NoPresentationContext, 0.0))
+        if done.is_new:
+            log(ObjectsReplaced(key, peer, len(refused)))
 
     def write_failure(self, job: journal.DeliveryJob, waiting: Sequence[journal.Waiting], error: Exception) -> None:
         """Record that the peer was not reached, or does not want the objects; or what nobody expected, which is tried few times."""
@@ -164,9 +249,9 @@ class Sending:
                 now, name = self._clock.now(), type(error).__name__
                 journal.write_outcome(connection, job, one.number, state, None, name, now=now, has_failed=is_ours)
             delay_s = self._try_again(connection, job)
-            if not delay_s:
+            if delay_s is None:
                 self._start_proof(connection, job)  # of what was acknowledged before
-        log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), type(error), delay_s))
+        log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), type(error), delay_s or 0.0))
 
     def write_broken(self, job: journal.DeliveryJob, error: Exception) -> None:
         """Record a fault of the node's own while it sent: it must not be tried for ever unseen."""
@@ -174,11 +259,11 @@ class Sending:
             waiting = journal.find_waiting(connection, job)
         self.write_failure(job, waiting, ObjectMissing() if isinstance(error, FileNotFoundError) else error)
 
-    def _try_again(self, connection: journal.Connection, job: journal.DeliveryJob) -> float:
-        """Queue the next attempt where something is still queued; gives its delay, 0 for none."""
+    def _try_again(self, connection: journal.Connection, job: journal.DeliveryJob, *, at_once: bool = False) -> float | None:
+        """Queue the next attempt where something is still queued; gives its delay, None for none."""
         if not journal.find_waiting(connection, job):
-            return 0.0
-        return self._start_next(connection, job, self._client.enqueue_delivery)
+            return None
+        return self._start_next(connection, job, self._client.enqueue_delivery, delay_s=0.0 if at_once else None)
 
     # -- proof -------------------------------------------------------------------------------------------------------
 
@@ -309,25 +394,44 @@ class Sending:
                 return DeliveryState.GIVEN_UP if attempt + 1 >= self.limits.tries else DeliveryState.QUEUED
 
     def _start_next(
-        self, connection: journal.Connection, job: Job, enqueue: Callable[[journal.Connection, Job, Priority, float], None]
+        self,
+        connection: journal.Connection,
+        job: Job,
+        enqueue: Callable[[journal.Connection, Job, Priority, float], None],
+        delay_s: float | None = None,
     ) -> float:
-        """Queue the next attempt; gives its delay."""
-        delay_s = self.limits.delay_s(job.attempt)
+        """Queue the next attempt, after the delay that is due where none is given; gives its delay."""
+        delay_s = self.limits.delay_s(job.attempt) if delay_s is None else delay_s
         following = dataclasses.replace(job, attempt=job.attempt + 1)
         enqueue(connection, following, journal.find_priority(connection, job.result_key), delay_s)
         journal.write_next_try(connection, job, self._clock.now() + delay_s)
         return delay_s
 
-    def _destination(self, name: str) -> Destination:
-        peer = self._config.peers[name]
-        segmentation = ObjectKind.LABEL_MAP if peer.segmentation == "labelmap" else ObjectKind.SEGMENTATION
-        profile = encode.Profile(
-            ae_title=self.title,
-            node_version=dicom_node.__version__,
-            language=self._config.node.language,
-            objects=(segmentation, ObjectKind.REPORT_3D),
-        )
-        return Destination(PeerName(name), peer, profile)
+    def _destination(self, name: str, refused: Collection[str] = ()) -> Destination:
+        with self._engine.begin() as connection:
+            believed = journal.read_refused_classes(connection, name, self._clock.now())
+        return make_destination(self._config, name, believed | set(refused))
+
+
+def make_destination(config: Config, name: str, refused: Collection[str]) -> Destination:
+    """A destination that does not take these SOP classes."""
+    peer = config.peers[name]
+    objects, instead = encode.step_down(peer.wanted, refused)
+    profile = encode.Profile(
+        ae_title=config.node.ae_title,
+        node_version=dicom_node.__version__,
+        language=peer.language or config.node.language,
+        objects=objects or peer.wanted,  # nothing at all would be silence: so it is refused, and said
+    )
+    return Destination(PeerName(name), peer, profile, instead if objects else ())
+
+
+def find_receivers(config: Config, calling: AETitle) -> tuple[str, ...]:
+    """The names of the peers that receive the results of images that came from a caller."""
+    source = find_peer(config, calling)
+    return tuple(
+        name for name, peer in config.peers.items() if "receive" in peer.may and (not peer.results_for or source in peer.results_for)
+    )
 
 
 def find_peer(config: Config, calling: AETitle) -> str | None:

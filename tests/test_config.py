@@ -1,5 +1,6 @@
 """Configuration: the examples are right and complete, and a wrong file is told everything that is wrong with it at once."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from dicom_node.config import Config, NodeFile, Peer, PeersFile, PeerTLS, ReceiverTLS, load_config
+from dicom_node.config import PROFILES, Config, NodeFile, Peer, PeersFile, PeerTLS, ReceiverTLS, load_config
 from dicom_node.document import parse_file
 from dicom_node.errors import Problem, SettingsError
 from dicom_node.values import Proof
@@ -60,6 +61,8 @@ def test_the_example_for_a_plain_pacs_is_right() -> None:
     peers = parse_file(EXAMPLES / "peers-plain-pacs.toml", PeersFile).peers
     assert {name for name, peer in peers.items() if "receive" in peer.may} == {"pacs", "teaching"}
     assert peers["teaching"].results_for == ("scanner",)
+    assert (peers["pacs"].wanted, peers["pacs"].says_not_analysed) == (PROFILES["plain-pacs"], True)
+    assert (peers["teaching"].wanted, peers["teaching"].language) == (PROFILES["default"], "fr")
 
 
 def keys_of(model: type[BaseModel], section: str = "") -> Iterator[tuple[str, str]]:
@@ -290,6 +293,58 @@ def test_what_a_peer_is_asked_for_as_proof(tmp_path: Path, keys: str, proof: Pro
     peer = parse_file(tmp_path / "peers.toml", PeersFile).peers["pacs"]
     assert peer.proof_asked is proof
     assert peer.commits_as in ((), ("PACS_SC",))
+
+
+# -- what a peer gets ---------------------------------------------------------------------------------------------------
+
+
+def peer_of(folder: Path, keys: str) -> Peer:
+    (folder / "peers.toml").write_text(f'[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\nmay = ["receive"]\n{keys}\n')
+    return parse_file(folder / "peers.toml", PeersFile).peers["pacs"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ("", "segmentation report-3d"),
+        ('profile = "default"', "segmentation report-3d"),
+        ('segmentation = "labelmap"', "labelmap report-3d"),
+        ('profile = "full"', "segmentation report-3d regions capture"),
+        ('profile = "research"', "segmentation report-3d regions capture"),
+        ('profile = "full"\nsegmentation = "labelmap"', "labelmap report-3d regions capture"),
+        ('profile = "labelmap"', "labelmap report-3d capture"),
+        ('profile = "plain-pacs"', "report-comprehensive capture outlines key-images page"),
+        ('objects = ["page", "segmentation", "report-text"]', "page segmentation report-text"),
+        ("objects = []", "segmentation report-3d"),
+    ],
+)
+def test_a_peer_gets_what_its_profile_says_or_kinds_of_its_own_in_their_order(tmp_path: Path, keys: str, wanted: str) -> None:
+    assert " ".join(peer_of(tmp_path, keys).wanted) == wanted
+
+
+def test_every_profile_is_one_that_could_be_written_as_kinds(tmp_path: Path) -> None:
+    for kinds in PROFILES.values():
+        assert peer_of(tmp_path, f"objects = {json.dumps(kinds)}").wanted == kinds
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "value", "allowed"),
+    [
+        ('profile = "fullest"', "profile", "fullest", "'plain-pacs'"),
+        ('objects = ["segmentation", "report"]', "objects.1", "report", "'report-3d'"),
+        ('objects = ["page", "page"]', "objects", "['page', 'page']", "each kind once"),
+        ('objects = ["segmentation", "labelmap"]', "objects", "['segmentation', 'labelmap']", "one of segmentation, labelmap"),
+        ('objects = ["report-3d", "report-text"]', "objects", "['report-3d', 'report-text']", "one of report-3d, report-comprehensive"),
+        ('objects = ["report-3d", "segmentation"]', "objects", "['report-3d', 'segmentation']", "a segmentation before the report"),
+        ('profile = "full"\nobjects = ["page"]', "profile", "full", "left out, where objects is given"),
+        ('segmentation = "binary"\nobjects = ["page"]', "segmentation", "binary", "left out, where objects is given"),
+        ('language = "de"', "language", "de", "'en' or 'fr'"),
+    ],
+)
+def test_what_no_peer_can_get_is_told_with_what_it_can(tmp_path: Path, keys: str, key: str, value: str, allowed: str) -> None:
+    (problem,) = problems_of(write_files(tmp_path, GOOD_NODE, GOOD_PEERS + keys + "\n"))
+    assert (problem.file.name, problem.key, problem.value) == ("peers.toml", f"peers.pacs.{key}", value)
+    assert allowed in problem.allowed
 
 
 # -- where images lie ---------------------------------------------------------------------------------------------------

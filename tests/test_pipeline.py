@@ -16,6 +16,7 @@ from dicom_node.values.records import DeliveryRecord, SentObject
 from tests.encode.conftest import Case, make_case
 from tests.encode.results import finding, opened
 from tests.journal.conftest import Book, book
+from tests.journal.test_sending import no_images
 
 __all__ = ["book", "make_case"]  # fixtures
 
@@ -47,7 +48,7 @@ def make_sending(book: Book, tmp_path: Path, third: str = "") -> Sending:
     (tmp_path / "m" / "package.toml").touch()
     (tmp_path / "node.toml").write_text('ae_title = "NODE"\ndata = "data"\nmodels = ["m"]\n', encoding="utf-8")
     config = load_config(tmp_path / "node.toml")
-    return Sending(config, book.clock, book.engine, book.client, journal.Kept(tmp_path / "kept"))
+    return Sending(config, book.clock, book.engine, book.client, journal.Kept(tmp_path / "kept"), no_images)
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from .commitment import ask_commitment
 from .count import ask_count
 from .echo import ask_echo
 from .held import Acknowledged, ask_held
-from .send import Sent, send
+from .send import Answers, Sent, send
 from .statuses import Outcome, meaning_of, outcome_of
 
 __all__ = [
     "Acknowledged",
+    "Answers",
     "Line",
     "Outcome",
     "Sent",

@@ -14,6 +14,9 @@ class Outcome(StrEnum):
     NEVER = "never"  # the same object will be refused again: a person has to look
 
 
+SOP_CLASS_NOT_SUPPORTED = 0x0122  # the peer takes no object of this class (PS3.7 C.4.2)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """The statuses `first` to `last`, both included."""

@@ -24,7 +24,7 @@ def change_items(finding: Finding, result: Analysed, language: Language) -> Iter
 
     Source: PS3.16 CID 6134, and annex D for 111049.
     """
-    if finding.change is None or result.comparison is None:
+    if finding.change is None:
         return
     if finding.change.category in _CODES:
         yield hd.sr.CodeContentItem(
@@ -49,7 +49,7 @@ def comparison_sentences(result: Analysed, language: Language) -> list[str]:
     if comparison is None:
         return []
     error_mm = comparison.registration.error_mm
-    sentences = [render_report("compared", language, date=_date(result), days=comparison.days, error_mm=error_mm)]
+    sentences = [render_report("compared", language, date=date_of_prior(result), days=comparison.days, error_mm=error_mm)]
     if not comparison.is_certain:
         sentences.append(render_report("compared-uncertain", language))
     return sentences + [_unmatched(one, result, language) for one in comparison.unmatched]
@@ -59,12 +59,12 @@ def _unmatched(one: PriorFinding, result: Analysed, language: Language) -> str:
     """One of the prior's findings; it is not called healed, since the algorithm may have missed it."""
     name = "change-gone" if one.change.category is ChangeCategory.GONE else "change-not-found-again"
     prior_mm3 = one.change.prior_volume_mm3 or 0.0
-    return render_report(name, language, finding=one.tracking_identifier, date=_date(result), prior_mm3=prior_mm3)
+    return render_report(name, language, finding=one.tracking_identifier, date=date_of_prior(result), prior_mm3=prior_mm3)
 
 
 def _fields(change: Change, result: Analysed) -> dict[str, int | float | str]:
     """Numbers of a change for a sentence; the sign stands apart, since languages write numbers, not signs, in their own way."""
-    fields: dict[str, int | float | str] = {"date": _date(result)}
+    fields: dict[str, int | float | str] = {"date": date_of_prior(result)}
     percent, difference_mm3 = change.volume_change_percent, change.volume_change_mm3
     if percent is None or difference_mm3 is None or change.limit_percent is None or change.volume_mm3 is None:
         return fields
@@ -78,7 +78,7 @@ def _fields(change: Change, result: Analysed) -> dict[str, int | float | str]:
     }
 
 
-def _date(result: Analysed) -> str:
+def date_of_prior(result: Analysed) -> str:
     """The day of the prior study, which no reader can take for another: 2025-03-14."""
     assert result.comparison is not None
     written = result.comparison.prior.study_date

@@ -4,9 +4,8 @@ Nothing here is shared with the way of writing: the bits are unpacked, the plane
 that one fault cannot stand on both sides.
 """
 
-import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,35 +13,56 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, Finding, Mask, Reason, Role
+from dicom_node.values import Analysed, DicomObject, Mask, ObjectKind, Reason, Role
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
 
-from .compare_changes import count_wrong_changes
+from .compare_captures import count_wrong_pages
+from .compare_marks import count_wrong_key_images, count_wrong_on_page, count_wrong_outlines
+from .compare_report import count_differences, count_differences_of_regions, names_segments
+from .compare_text import count_differences_of_text
 from .read_back import WrittenFrames, read_report, read_segmentation
 
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
 TOLERANCE_VOXELS = 0.25
 
+_OTHERS = {Role.PAGE: count_wrong_on_page, Role.KEY_IMAGES: count_wrong_key_images, Role.OUTLINES: count_wrong_outlines}
 _NO_MASK = Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool))
 
 
 def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
     """None where the objects say what the result says, else the first difference as a reason.
 
-    The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. The report:
-    tracking UIDs, segment numbers and measured values. Raises EncodingError where an object cannot be read.
+    The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. Reports: tracking
+    UIDs, segment numbers or images, outlines, and measured values. Captures: `compare_captures`; page, key images and outlines:
+    `compare_marks`. Of the kinds that say a result to a person there is at least one.
+    Raises EncodingError where an object cannot be read.
     """
     content = {one.role: one.content for one in objects}
     try:
         segmentation, frames = read_segmentation(content[Role.SEGMENTATION]) if Role.SEGMENTATION in content else (None, None)
-        voxels = _count_wrong_voxels(segmentation, frames, result)
-        if voxels:
-            return ResultMismatch(voxels)
-        report = read_report(content[Role.REPORT]) if Role.REPORT in content else None
-        differences = _count_differences(report, segmentation, result)
+        reports = [(one, read_report(one.content)) for one in objects if one.kind in _REPORTS]
+        if segmentation is not None or any(names_segments(report) for _, report in reports):
+            voxels = _count_wrong_voxels(segmentation, frames, result)
+            if voxels:
+                return ResultMismatch(voxels)
+        differences = sum(_REPORTS[one.kind](report, segmentation, result) for one, report in reports)
+        differences += sum(str(report.SOPClassUID) != one.sop_class_uid for one, report in reports)
+        differences += count_wrong_pages([one.content for one in objects if one.role is Role.CAPTURE], result)
+        differences += sum(count(content[role], result) for role, count in _OTHERS.items() if role in content)
+        differences += 0 if _FOR_PEOPLE & set(content) else 1
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     return ReportMismatch(differences) if differences else None
+
+
+_REPORTS: Mapping[ObjectKind, Callable[[Dataset, Dataset | None, Analysed], int]] = {
+    ObjectKind.REPORT_3D: count_differences,
+    ObjectKind.REPORT_COMPREHENSIVE: count_differences,
+    ObjectKind.REPORT_ENHANCED: count_differences,
+    ObjectKind.REPORT_TEXT: count_differences_of_text,
+    ObjectKind.REGIONS: count_differences_of_regions,
+}
+_FOR_PEOPLE = {Role.REPORT, Role.PAGE, Role.CAPTURE}
 
 
 # -- segmentation ---------------------------------------------------------------------------------------------------------
@@ -103,87 +123,3 @@ def _find_drift(frames: WrittenFrames, slices: npt.NDArray[np.int64], result: An
     drift[:, 1, 1] -= 1
     drift[:, 2, 2] -= 1
     return np.asarray(drift, dtype=np.float64)
-
-
-# -- report -----------------------------------------------------------------------------------------------------------------
-
-_MEASUREMENT_GROUP = ("125007", "DCM")
-_TRACKING_UID = ("112040", "DCM")
-_REFERENCED_SEGMENT = ("121191", "DCM")
-_THRESHOLD = ("122411", "DCM")
-_SCORE = "SCORE"
-
-
-def _count_differences(report: Dataset | None, segmentation: Dataset | None, result: Analysed) -> int:
-    """Findings that the report does not say as the result does, and groups that belong to none."""
-    if report is None or (segmentation is None) != (not result.findings):
-        return 1
-    groups = [item for item in _walk(report) if _name(item) == _MEASUREMENT_GROUP]
-    on_segments = [group for group in groups if any(_name(item) == _REFERENCED_SEGMENT for item in group.ContentSequence)]
-    tracked = _tracking_uids(segmentation)
-    segmentation_uid = str(segmentation.SOPInstanceUID) if segmentation is not None else ""
-    by_uid = {str(item.UID): group for group in on_segments for item in group.ContentSequence if _name(item) == _TRACKING_UID}
-    wrong = [
-        finding
-        for finding in result.findings
-        if finding.tracking_uid not in by_uid
-        or not _says(by_uid[finding.tracking_uid], finding, segmentation_uid, result)
-        or tracked.get(finding.number) != [finding.tracking_uid]
-    ]
-    changes = count_wrong_changes(report, by_uid, result)
-    return len(wrong) + changes + abs(len(on_segments) - len(result.findings)) + (0 if groups else 1)
-
-
-def _says(group: Dataset, finding: Finding, segmentation_uid: str, result: Analysed) -> bool:
-    """Whether a group refers to the segment of the finding and holds its numbers, and no others."""
-    segments = [item.ReferencedSOPSequence[0] for item in group.ContentSequence if _name(item) == _REFERENCED_SEGMENT]
-    named = [(str(one.ReferencedSOPInstanceUID), int(one.ReferencedSegmentNumber)) for one in segments]
-    wanted = [((one.concept.value, one.concept.scheme), one.unit.value, one.value) for one in finding.measurements]
-    numbers = [_number(item) for item in group.ContentSequence if item.ValueType == "NUM"]
-    scores = [value for name, _, value in numbers if name[0] == _SCORE]
-    thresholds = [value for name, _, value in numbers if name == _THRESHOLD]
-    measured = [number for number in numbers if number[0][0] != _SCORE and number[0] != _THRESHOLD]
-    has_threshold = finding.score is not None and result.threshold is not None
-    return (
-        named == [(segmentation_uid, finding.number)]
-        and len(measured) == len(wanted)
-        and all(one[:2] == other[:2] and _is_close(one[2], other[2]) for one, other in zip(measured, wanted, strict=True))
-        and _are_close(scores, [] if finding.score is None else [finding.score])
-        and _are_close(thresholds, [result.threshold] if has_threshold and result.threshold is not None else [])
-    )
-
-
-def _tracking_uids(segmentation: Dataset | None) -> dict[int, list[str]]:
-    """By segment number; there should be one of each. Number 0 is the background of a label map."""
-    found: dict[int, list[str]] = {}
-    for segment in [] if segmentation is None else segmentation.SegmentSequence:
-        if segment.SegmentNumber != 0:
-            found.setdefault(int(segment.SegmentNumber), []).append(str(segment.TrackingUID))
-    return found
-
-
-def _number(item: Dataset) -> tuple[tuple[str, str], str, float]:
-    measured = item.MeasuredValueSequence[0]
-    return _name(item), str(measured.MeasurementUnitsCodeSequence[0].CodeValue), float(measured.NumericValue)
-
-
-def _are_close(found: Sequence[float], wanted: Sequence[float]) -> bool:
-    return len(found) == len(wanted) and all(_is_close(one, other) for one, other in zip(found, wanted, strict=True))
-
-
-def _is_close(found: float, wanted: float) -> bool:
-    """Within what 16 characters hold."""
-    return math.isclose(found, wanted, rel_tol=1e-8)
-
-
-def _walk(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", ()):
-        yield child
-        yield from _walk(child)
-
-
-def _name(item: Dataset) -> tuple[str, str]:
-    if "ConceptNameCodeSequence" not in item:
-        return "", ""
-    name = item.ConceptNameCodeSequence[0]
-    return str(name.get("CodeValue", "")), str(name.CodingSchemeDesignator)

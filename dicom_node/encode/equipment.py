@@ -13,8 +13,8 @@ _PROCESSING = CodedConcept("109102", "DCM", "Processing Equipment")
 PROCESSING_ALGORITHM = CodedConcept("Newcode1", "99IHE", "Processing Algorithm")
 
 
-def contributing_equipment(source: Source, package: PackageRef, profile: Profile, words: Words) -> Elements:
-    """The sequence, without any time of contribution: that would be the clock's."""
+def contributing_equipment(source: Source, package: PackageRef | None, profile: Profile, words: Words) -> Elements:
+    """The sequence, without any time of contribution: that would be the clock's. No package: no model took part."""
     items = [
         _item(
             _PROCESSING,
@@ -24,15 +24,18 @@ def contributing_equipment(source: Source, package: PackageRef, profile: Profile
             ManufacturerModelName=profile.model_name,
             SoftwareVersions=profile.node_version,
         ),
-        _item(
-            PROCESSING_ALGORITHM,
-            words,
-            Manufacturer=package.manufacturer,
-            ManufacturerModelName=package.name,
-            SoftwareVersions=package.version,
-            DeviceUID=package.device_uid,
-        ),
     ]
+    if package is not None:
+        items.append(
+            _item(
+                PROCESSING_ALGORITHM,
+                words,
+                Manufacturer=package.manufacturer,
+                ManufacturerModelName=package.name,
+                SoftwareVersions=package.version,
+                DeviceUID=package.device_uid,
+            )
+        )
     if source.equipment:
         purpose = _purpose(_ACQUISITION, words)
         items.insert(0, source.equipment | purpose)

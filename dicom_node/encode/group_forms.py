@@ -8,16 +8,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DS
 
-from dicom_node.texts import Language
 from dicom_node.values import Finding
 
 from .changes import change_sentence
-from .elements import encode_around, encode_element, encode_elements, encode_item, read_elements, sequence_value, tag_of
+from .elements import (
+    encode_around,
+    encode_element,
+    encode_elements,
+    encode_item,
+    read_elements,
+    sequence_value,
+    tag_of,
+)
 from .groups import numbers_of
+from .images import encode_reference, reference_of_slice
 from .inputs import Inputs
+from .outlines import Point, largest_region, largest_slice
 from .words import Words
 
 
@@ -28,6 +38,8 @@ class _Varies(Enum):
     TRACKING_UID = auto()
     NUMBER = auto()
     SEGMENT = auto()
+    IMAGE = auto()
+    REGION = auto()
     CHANGE = auto()
 
 
@@ -35,33 +47,32 @@ _CONCEPTS = {  # of the items that hold it (DCM)
     "112039": _Varies.TRACKING_IDENTIFIER,
     "112040": _Varies.TRACKING_UID,
     "121191": _Varies.SEGMENT,
-    "121106": _Varies.CHANGE,  # Comment: a group of a finding has no other
+    "121112": _Varies.IMAGE,
+    "111030": _Varies.REGION,
+    "121106": _Varies.CHANGE,  # Comment: the group of a finding has no other
 }
 _PLACES = {  # the element that differs
     _Varies.TRACKING_IDENTIFIER: "TextValue",
     _Varies.TRACKING_UID: "UID",
     _Varies.NUMBER: "MeasuredValueSequence",
     _Varies.SEGMENT: "ReferencedSOPSequence",
+    _Varies.IMAGE: "ReferencedSOPSequence",
+    _Varies.REGION: "ContentSequence",  # the image, on which Graphic Data follows
     _Varies.CHANGE: "TextValue",
 }
+_LAST_PLACES = {_Varies.REGION: "GraphicData"}  # where more than one differs
 _INNER_PLACES = {  # where that is a sequence: from and to which element its item differs
     _Varies.NUMBER: ("FloatingPointValue", "NumericValue"),
     _Varies.SEGMENT: ("ReferencedSegmentNumber", "ReferencedSegmentNumber"),
+    _Varies.REGION: ("ReferencedSOPSequence", "ReferencedSOPSequence"),
 }
 
 
 def form_of(finding: Finding) -> object:
-    """Equal for findings whose groups differ by nothing but their tracking, their segment, their numbers and the words of their change."""
+    """Equal for findings whose groups differ by nothing but tracking, segment, image or region, numbers, and the words of the change."""
     measured = tuple((one.concept, one.unit, one.derivation, one.method) for one in finding.measurements)
-    return (
-        finding.category,
-        finding.type,
-        finding.site,
-        finding.laterality,
-        finding.score is None,
-        measured,
-        None if finding.change is None else finding.change.category,
-    )
+    change = None if finding.change is None else finding.change.category
+    return finding.category, finding.type, finding.site, finding.laterality, finding.score is None, measured, change
 
 
 def find_examples(findings: Sequence[Finding]) -> list[Finding]:
@@ -99,7 +110,7 @@ class _Item:
         elements = read_elements(item, words.encoding)
         if varies is None:
             return cls(None, sequence_value([elements]), b"")
-        around = encode_around(elements, tag_of(_PLACES[varies]))
+        around = encode_around(elements, tag_of(_PLACES[varies]), tag_of(_LAST_PLACES.get(varies, _PLACES[varies])))
         if varies not in _INNER_PLACES:
             return cls(varies, *around)
         inner = read_elements(item[_PLACES[varies]].value[0], words.encoding)
@@ -115,13 +126,22 @@ class _Item:
                 element = ("UI", finding.tracking_uid.encode())
             case _Varies.CHANGE:
                 assert finding.change is not None
-                element = words.element("TextValue", change_sentence(finding.change, inputs.result, Language(inputs.profile.language)))
+                element = words.element("TextValue", change_sentence(finding.change, inputs.result, inputs.language))
+            case _Varies.IMAGE:
+                element = ("SQ", _encode_image(inputs, largest_slice(finding)))
             case _Varies.SEGMENT:
-                number = encode_element(tag_of("ReferencedSegmentNumber"), "US", struct.pack("<H", finding.number))
-                element = ("SQ", encode_item(self.inner_before + number + self.inner_behind))
+                element = ("SQ", self._inner(encode_element(tag_of("ReferencedSegmentNumber"), "US", struct.pack("<H", finding.number))))
             case _Varies.NUMBER:
-                element = ("SQ", encode_item(self.inner_before + _encode_number(next(numbers)) + self.inner_behind))
+                element = ("SQ", self._inner(_encode_number(next(numbers))))
+            case _Varies.REGION:
+                index, line = largest_region(finding)
+                image = self._inner(encode_element(tag_of("ReferencedSOPSequence"), "SQ", _encode_image(inputs, index)))
+                points = encode_element(tag_of("GraphicData"), "FL", _encode_points(line))
+                return encode_item(self.before + encode_element(tag_of("ContentSequence"), "SQ", image) + points + self.behind)
         return encode_item(self.before + encode_element(tag_of(_PLACES[self.varies]), *element) + self.behind)
+
+    def _inner(self, content: bytes) -> bytes:
+        return encode_item(self.inner_before + content + self.inner_behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +172,13 @@ def _encode_number(value: float) -> bytes:
             tag_of("NumericValue"): ("DS", str(DS(value, auto_format=True)).encode()),
         }
     )
+
+
+def _encode_image(inputs: Inputs, index: int) -> bytes:
+    """The image of a slice, as the value of Referenced SOP Sequence."""
+    return sequence_value([encode_reference(reference_of_slice(inputs, index))])
+
+
+def _encode_points(line: Sequence[Point]) -> bytes:
+    """Graphic Data (0070,0022)."""
+    return np.array(line, dtype="<f4").tobytes()

@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 from dicom_node.values import Geometry
 
 from .elements import Elements, encode_around, encode_element, encode_item, read_elements, sequence_value, tag_of
-from .inputs import Inputs
+from .inputs import AnyInputs, Inputs
 from .words import Words
 
 _CONTEXT = hd.sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
@@ -24,30 +24,41 @@ _PIXELS = Code("{pixels}", "UCUM", "Pixels")
 _MODALITIES = {code.value: code for code in codes.cid33.concepts.values()}
 
 
-def references(inputs: Inputs) -> Iterator[tuple[str, str, list[int] | None]]:
-    """SOP class and instance of each source, in slice order, and the frames where only some of its frames are in the volume."""
-    used: dict[str, list[int]] = {uid: [] for uid in inputs.instances}
-    for frame in inputs.result.geometry.frames:
-        if frame.sop_instance_uid in used:
-            used[frame.sop_instance_uid].append(frame.frame_number)
+Reference = tuple[str, str, list[int] | None]  # SOP class and instance, and the frames where not all are meant
+
+
+def references(inputs: AnyInputs) -> Iterator[Reference]:
+    """Each source, in slice order, with its frames where only some of them are in the volume."""
+    used: dict[str, set[int]] = {uid: {frame.frame_number for frame in headers.frames} for uid, headers in inputs.instances.items()}
+    if isinstance(inputs, Inputs):
+        used = {uid: set() for uid in inputs.instances}
+        for frame in inputs.result.geometry.frames:
+            used[frame.sop_instance_uid].add(frame.frame_number)
     for uid, headers in inputs.instances.items():
         is_part = len(used[uid]) < len(headers.frames)
         yield headers.instance.sop_class_uid, uid, sorted(used[uid]) if is_part else None
 
 
-def image_library(inputs: Inputs) -> hd.sr.ContainerContentItem:
+def reference_of_slice(inputs: Inputs, index: int) -> Reference:
+    """The image that a slice comes from, with its frame where it has several."""
+    frame = inputs.result.geometry.frames[index]
+    headers = inputs.instances[frame.sop_instance_uid]
+    return headers.instance.sop_class_uid, frame.sop_instance_uid, [frame.frame_number] if len(headers.frames) > 1 else None
+
+
+def image_library(inputs: AnyInputs) -> hd.sr.ContainerContentItem:
     """All sources as one group, with what they share said once.
 
     Source: PS3.16 TID 1600, 1601, 1602, 1604.
     """
     group = hd.sr.ContainerContentItem(name=codes.DCM.ImageLibraryGroup, relationship_type=_CONTAINS)
-    group.ContentSequence = hd.sr.ContentSequence([*_descriptors(inputs.result.geometry, inputs.source.modality), *_entries(inputs)])
+    group.ContentSequence = hd.sr.ContentSequence([*_descriptors(inputs), *_entries(inputs)])
     library = hd.sr.ContainerContentItem(name=codes.DCM.ImageLibrary, relationship_type=_CONTAINS)
     library.ContentSequence = hd.sr.ContentSequence([group])
     return library
 
 
-def _entries(inputs: Inputs) -> Iterator[hd.sr.ContentItem]:
+def _entries(inputs: AnyInputs) -> Iterator[hd.sr.ContentItem]:
     for sop_class_uid, sop_instance_uid, frame_numbers in references(inputs):
         yield hd.sr.ImageContentItem(
             name=_SOURCE,
@@ -58,9 +69,14 @@ def _entries(inputs: Inputs) -> Iterator[hd.sr.ContentItem]:
         )
 
 
-def _descriptors(geometry: Geometry, modality: str) -> Iterator[hd.sr.ContentItem]:
-    if modality in _MODALITIES:
-        yield hd.sr.CodeContentItem(name=codes.DCM.Modality, value=_MODALITIES[modality], relationship_type=_CONTEXT)
+def _descriptors(inputs: AnyInputs) -> Iterator[hd.sr.ContentItem]:
+    if inputs.source.modality in _MODALITIES:
+        yield hd.sr.CodeContentItem(name=codes.DCM.Modality, value=_MODALITIES[inputs.source.modality], relationship_type=_CONTEXT)
+    if isinstance(inputs, Inputs):
+        yield from _describe_grid(inputs.result.geometry)
+
+
+def _describe_grid(geometry: Geometry) -> Iterator[hd.sr.ContentItem]:
     if geometry.frame_of_reference_uid is not None:
         yield hd.sr.UIDRefContentItem(name=codes.DCM.FrameOfReferenceUID, value=geometry.frame_of_reference_uid, relationship_type=_CONTEXT)
     _, rows, columns = geometry.shape
@@ -80,7 +96,7 @@ def _number(name: Code, value: float, unit: Code) -> hd.sr.NumContentItem:
     return hd.sr.NumContentItem(name=name, value=value, unit=unit, relationship_type=_CONTEXT)
 
 
-def encode_content(items: Sequence[Dataset], inputs: Inputs, words: Words) -> bytes:
+def encode_content(items: Sequence[Dataset], inputs: AnyInputs, words: Words) -> bytes:
     """Content items and what they contain, in which all images are named where the first one is."""
     (_, first, _), *_ = references(inputs)
     tag, encoded = tag_of("ReferencedSOPSequence"), list[bytes]()
@@ -96,7 +112,7 @@ def encode_content(items: Sequence[Dataset], inputs: Inputs, words: Words) -> by
     return b"".join(encoded)
 
 
-def encode_evidence(studies: Sequence[Dataset], inputs: Inputs, words: Words) -> bytes:
+def encode_evidence(studies: Sequence[Dataset], inputs: AnyInputs, words: Words) -> bytes:
     """Items of Current Requested Procedure Evidence Sequence (0040,A375), with all images in the series of the first one."""
     images = [{tag: value for tag, value in one.items() if tag != tag_of("ReferencedFrameNumber")} for one in _name_images(inputs)]
     encoded = []
@@ -112,15 +128,18 @@ def encode_evidence(studies: Sequence[Dataset], inputs: Inputs, words: Words) ->
     return b"".join(encoded)
 
 
-def _name_images(inputs: Inputs) -> list[Elements]:
+def _name_images(inputs: AnyInputs) -> list[Elements]:
     """A reference to each image."""
-    encoded = []
-    for sop_class_uid, sop_instance_uid, frame_numbers in references(inputs):
-        one: Elements = {
-            tag_of("ReferencedSOPClassUID"): ("UI", sop_class_uid.encode()),
-            tag_of("ReferencedSOPInstanceUID"): ("UI", sop_instance_uid.encode()),
-        }
-        if frame_numbers is not None:
-            one[tag_of("ReferencedFrameNumber")] = ("IS", "\\".join(map(str, frame_numbers)).encode())
-        encoded.append(one)
-    return encoded
+    return [encode_reference(one) for one in references(inputs)]
+
+
+def encode_reference(reference: Reference) -> Elements:
+    """An item of Referenced SOP Sequence (0008,1199)."""
+    sop_class_uid, sop_instance_uid, frame_numbers = reference
+    one: Elements = {
+        tag_of("ReferencedSOPClassUID"): ("UI", sop_class_uid.encode()),
+        tag_of("ReferencedSOPInstanceUID"): ("UI", sop_instance_uid.encode()),
+    }
+    if frame_numbers is not None:
+        one[tag_of("ReferencedFrameNumber")] = ("IS", "\\".join(map(str, frame_numbers)).encode())
+    return one

@@ -3,47 +3,47 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, ObjectKind, ReportRef, SeriesHeaders
+from dicom_node.texts import Language
+from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, NotAnalysed, ObjectKind, ReportRef, SeriesHeaders, derive_digest
 
 from .identity import ObjectUids, derive_object_uids, derive_series_number
 from .kinds import KINDS
 from .profile import Profile
 from .source import Source, read_source
-from .titles import series_description
+from .titles import title_of
 from .words import Words
+
+_Result = TypeVar("_Result", Analysed, NotAnalysed)
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """A result, the source instances of its volume by SOP Instance UID in slice order, what is copied from them, and the profile.
+class _InputsOf(Generic[_Result]):
+    """A result, source instances by SOP Instance UID, what is copied from them, and the profile."""
 
-    `replaced` is the report that the new one replaces.
-    """
-
-    result: Analysed
+    result: _Result
     instances: Mapping[str, InstanceHeaders]
     source: Source
     profile: Profile
-    replaced: ReportRef | None
 
     def uids(self, kind: ObjectKind, number: int = 1) -> ObjectUids:
         """The UIDs of the object of this kind; of that number, where there are several."""
-        return derive_object_uids(self.result.key, kind, self.profile, number)
+        return derive_object_uids(_key_of(self.result), kind, self.profile, number)
 
     def names(self, kind: ObjectKind, number: int = 1) -> dict[str, Any]:
         """What highdicom takes for every kind of object alike: UIDs, numbers, and the equipment, which is the node."""
-        uids, profile = self.uids(kind, number), self.profile
+        uids, profile, package = self.uids(kind, number), self.profile, self.result.package
+        model = profile.model_name if package is None else package.name
         return {
             "sop_instance_uid": uids.instance,
             "instance_number": number,
             "series_instance_uid": uids.series,
-            "series_number": derive_series_number(self.result.package.name, KINDS[kind].role, self.source.series_number),
-            "series_description": series_description(self.result.package),
+            "series_number": derive_series_number(model, KINDS[kind].role, self.source.series_number),
+            "series_description": title_of(self.result),
             "manufacturer": profile.manufacturer,
             "manufacturer_model_name": profile.model_name,
             "software_versions": profile.node_version,
@@ -56,15 +56,44 @@ class Inputs:
         """How text of our own is written beside what is copied from the images."""
         return Words(self.source.is_recoded)
 
+    @property
+    def language(self) -> Language:
+        """The language of what people read."""
+        return Language(self.profile.language)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs(_InputsOf[Analysed]):
+    """Of an analysis: the instances are those of its volume, in slice order. `replaced` is the report that the new one replaces."""
+
+    replaced: ReportRef | None
+
     def first_alone(self) -> "Inputs":
-        """The same with the first of its instances only."""
-        return dataclasses.replace(self, instances=dict(list(self.instances.items())[:1]))
+        """The same with the first of its instances only, as if all slices came from that."""
+        uid, *_ = self.instances
+        frames = self.result.geometry.frames
+        first = next(frame for frame in frames if frame.sop_instance_uid == uid)
+        frames = tuple(frame if frame.sop_instance_uid == uid else first for frame in frames)
+        result = dataclasses.replace(self.result, geometry=dataclasses.replace(self.result.geometry, frames=frames))
+        return dataclasses.replace(self, result=result, instances={uid: self.instances[uid]})
 
     def frame(self, index: int) -> FrameHeaders:
         """The header of the frame that a slice comes from."""
         reference = self.result.geometry.frames[index]
         frames = self.instances[reference.sop_instance_uid].frames
         return next(frame for frame in frames if frame.frame_number == reference.frame_number)
+
+
+@dataclass(frozen=True, slots=True)
+class InputsOfRefusal(_InputsOf[NotAnalysed]):
+    """Of an analysis that there was not: the instances are all of the series that could be read, sorted by UID."""
+
+    def first_alone(self) -> "InputsOfRefusal":
+        """The same with the first of its instances only."""
+        return dataclasses.replace(self, instances=dict(list(self.instances.items())[:1]))
+
+
+AnyInputs = Inputs | InputsOfRefusal
 
 
 def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: ReportRef | None = None) -> Inputs:
@@ -75,3 +104,20 @@ def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, repl
         raise EncodingError("images of the result")
     instances = {uid: known[uid] for uid in uids}
     return Inputs(result, instances, read_source(list(instances.values())), profile, replaced)
+
+
+def read_inputs_of_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile) -> InputsOfRefusal:
+    """Of the headers all. Raises EncodingError where there is none."""
+    if not headers.instances:
+        raise EncodingError("images of the series")
+    instances = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
+    return InputsOfRefusal(result, instances, read_source(headers.instances), profile)
+
+
+def _key_of(result: Analysed | NotAnalysed) -> str:
+    """What UIDs are derived from: tried again, the same result may become an answer, or another reason, and that is another object."""
+    match result:
+        case Analysed():
+            return result.key
+        case NotAnalysed():
+            return derive_digest(result.key, "not analysed", repr(result.reason))

@@ -33,6 +33,7 @@ KINDS: Mapping[ObjectKind, KindOfObject] = {
     ObjectKind.PAGE: KindOfObject(Role.PAGE, "1.2.840.10008.5.1.4.1.1.104.1", ObjectKind.CAPTURE),
     ObjectKind.KEY_IMAGES: KindOfObject(Role.KEY_IMAGES, "1.2.840.10008.5.1.4.1.1.88.59", None),
     ObjectKind.OUTLINES: KindOfObject(Role.OUTLINES, "1.2.840.10008.5.1.4.1.1.11.1", ObjectKind.CAPTURE),
+    ObjectKind.REJECTION: KindOfObject(Role.REJECTION, "1.2.840.10008.5.1.4.1.1.88.59", None),
 }
 
 
@@ -57,3 +58,14 @@ def step_down(wanted: Sequence[ObjectKind], not_accepted: Collection[str]) -> tu
         if sent is not kind:
             changes.append(SteppedDown(kind, sent))
     return tuple(kinds), tuple(changes)
+
+
+def find_classes(wanted: Sequence[ObjectKind]) -> tuple[str, ...]:
+    """The SOP classes of these kinds and of all that may take their place: what a destination is asked about."""
+    classes: dict[str, None] = {}
+    for kind in wanted:
+        one: ObjectKind | None = kind
+        while one is not None:
+            classes[KINDS[one].sop_class_uid] = None
+            one = KINDS[one].instead
+    return tuple(classes)

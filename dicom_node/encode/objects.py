@@ -1,22 +1,30 @@
 """A result as whole DICOM objects."""
 
+import dataclasses
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, ObjectKind, PackageRef, ReportRef, SeriesHeaders
+from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, PackageRef, ReportRef, SeriesHeaders, derive_digest
 
+from .capture import make_captures
 from .elements import Values, write_file
 from .equipment import contributing_equipment
-from .inputs import Inputs, read_inputs
+from .inputs import AnyInputs, Inputs, InputsOfRefusal, read_inputs, read_inputs_of_refusal
+from .key_images import make_key_images
 from .kinds import KINDS
+from .page import make_page
+from .presentation import make_presentation
 from .profile import Profile
+from .refusal import make_refusal
+from .rejection import make_rejection
 from .seg import make_segmentation
 from .sr import make_report
+from .sr_text import make_text_refusal, make_text_report
 
 
 def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: ReportRef | None = None) -> tuple[DicomObject, ...]:
@@ -36,18 +44,64 @@ def encode_kind(inputs: Inputs, kind: ObjectKind) -> tuple[DicomObject, ...]:
         return tuple(_finish(*made, kind, inputs) for made in _MAKERS[kind](inputs, kind))  # and keep none of its parts
 
 
+def encode_rejection(
+    result: Analysed, headers: SeriesHeaders, profile: Profile, rejected: Sequence[ReportRef], rejected_key: str
+) -> DicomObject:
+    """The note that objects of the result of `rejected_key`, in the same study, are not to be used any more: `result` takes their place.
+
+    Its UIDs are derived from both results and from what is rejected. Raises EncodingError where nothing is.
+    """
+    both = derive_digest(result.key, rejected_key, *(reference.sop_instance_uid for reference in rejected))
+    inputs = read_inputs(dataclasses.replace(result, key=both), headers, profile)
+    with _failing_as(ObjectKind.REJECTION.value):
+        return _finish(make_rejection(inputs, rejected), inputs.source.request, ObjectKind.REJECTION, inputs)
+
+
+def encode_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile) -> tuple[DicomObject, ...]:
+    """The objects that say that a series was not analysed, and why, in the profile's order; none of kinds that cannot say so.
+
+    None at all where the headers are of several patients or studies: it would stand in the folder of one of them. The same arguments
+    give the same bytes. Raises EncodingError where an object cannot be made, or no header could be read.
+    """
+    if len({(one.patient_identity, one.study_instance_uid) for one in headers.instances}) > 1:
+        return ()
+    inputs = read_inputs_of_refusal(result, headers, profile)
+    return tuple(made for kind in profile.objects if kind in _MAKERS_OF_REFUSAL for made in encode_refusal_kind(inputs, kind))
+
+
+def encode_refusal_kind(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[DicomObject, ...]:
+    """The objects of one kind alone, of `_MAKERS_OF_REFUSAL`."""
+    with _failing_as(KINDS[kind].role.value):
+        return tuple(_finish(*made, kind, inputs) for made in _MAKERS_OF_REFUSAL[kind](inputs, kind))
+
+
 # A maker gives, for each instance, a data set and its elements that are encoded already.
 _Maker = Callable[[Inputs, ObjectKind], Iterable[tuple[Dataset, Values]]]
 _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.SEGMENTATION: lambda inputs, kind: [make_segmentation(inputs, kind)],
     ObjectKind.LABEL_MAP: lambda inputs, kind: [make_segmentation(inputs, kind)],
     ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
+    ObjectKind.CAPTURE: make_captures,
+    ObjectKind.PAGE: lambda inputs, kind: [make_page(inputs, kind)],
+    ObjectKind.KEY_IMAGES: lambda inputs, kind: [make_key_images(inputs, kind)],
+    ObjectKind.OUTLINES: lambda inputs, kind: [make_presentation(inputs, kind)],
+    ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_report(inputs, kind)],
+    ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_report(inputs, kind)],
+    ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_report(inputs, kind)],
+    ObjectKind.REGIONS: lambda inputs, kind: [make_report(inputs, kind)],
+}
+_MakerOfRefusal = Callable[[InputsOfRefusal, ObjectKind], Iterable[tuple[Dataset, Values]]]
+_MAKERS_OF_REFUSAL: Mapping[ObjectKind, _MakerOfRefusal] = {
+    ObjectKind.REPORT_3D: lambda inputs, kind: [make_refusal(inputs, kind)],
+    ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_refusal(inputs, kind)],
+    ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_refusal(inputs, kind)],
+    ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_refusal(inputs, kind)],
 }
 # What is about regions alone, and is not made where there are none.
 _OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})
 
 
-def _finish(dataset: Dataset, encoded: Values, kind: ObjectKind, inputs: Inputs) -> DicomObject:
+def _finish(dataset: Dataset, encoded: Values, kind: ObjectKind, inputs: AnyInputs) -> DicomObject:
     """Times, qualification, equipment and whose images they are, in any kind of object; then its bytes."""
     source, words = inputs.source, inputs.words
     dataset.InstanceCreationDate = dataset.ContentDate = dataset.SeriesDate = source.moment.date
@@ -68,9 +122,9 @@ def _finish(dataset: Dataset, encoded: Values, kind: ObjectKind, inputs: Inputs)
     )
 
 
-def _qualification(package: PackageRef) -> str:
+def _qualification(package: PackageRef | None) -> str:
     """Content Qualification (0018,9004): neither kind of object lists it, so the word stands in Series Description too."""
-    return "PRODUCT" if package.product else "RESEARCH"
+    return "PRODUCT" if package is not None and package.product else "RESEARCH"
 
 
 @contextmanager

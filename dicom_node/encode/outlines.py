@@ -6,9 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from dicom_node.errors import EncodingError
 from dicom_node.values import Finding
 
+from .elements import LONGEST_SHORT_VALUE_BYTES
+
 Point = tuple[float, float]  # column, row; the upper left corner of the image is (0, 0), the centre of its first pixel (0.5, 0.5)
+
+_MOST_POINTS = LONGEST_SHORT_VALUE_BYTES // 8  # two FL each
 
 
 def outline(voxels: npt.NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> tuple[tuple[Point, ...], ...]:
@@ -38,9 +43,21 @@ def outline(voxels: npt.NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> 
 
 def largest_slice(finding: Finding) -> int:
     """The slice of the grid on which a finding has most pixels; the middle one of several."""
-    areas = np.count_nonzero(finding.mask.voxels, axis=(1, 2))
-    best = np.flatnonzero(areas == areas.max())
-    return int(finding.mask.origin[0] + best[len(best) // 2])
+    return finding.mask.largest_slice
+
+
+def largest_region(finding: Finding) -> tuple[int, tuple[Point, ...]]:
+    """The slice on which a finding is largest, and the polygon around its largest part there: holes and smaller parts are left out.
+
+    The longest line could be that of a hole with many teeth; what is enclosed decides. Raises EncodingError where the polygon has more
+    points than Graphic Data (0070,0022) holds.
+    """
+    index = largest_slice(finding)
+    first, row, column = finding.mask.origin
+    line = max(outline(finding.mask.voxels[index - first], (row, column)), key=_area)
+    if len(line) > _MOST_POINTS:
+        raise EncodingError("outline of a finding")
+    return index, line
 
 
 def _walk(following: dict[tuple[int, int], list[tuple[int, int]]]) -> list[tuple[int, int]]:
@@ -70,3 +87,8 @@ def _turn(before: tuple[int, int], step: tuple[int, int]) -> int:
 
 def _length(line: Sequence[Point]) -> float:
     return sum(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in itertools.pairwise(line))
+
+
+def _area(line: Sequence[Point]) -> float:
+    """In pixels, negative of a hole (the shoelace formula)."""
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in itertools.pairwise(line)) / 2

@@ -3,7 +3,6 @@
 Source: PS3.3 A.51, C.8.20.
 """
 
-import re
 from collections.abc import Sequence
 
 import highdicom as hd
@@ -17,14 +16,15 @@ from pydicom.uid import CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, ObjectKind
+from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Laterality, NotAnalysed, ObjectKind
 
 from .elements import Elements, Values, sequence_value, tag_of
 from .frames import FrameItems, count_frames, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
 from .inputs import Inputs
 from .label_map import count_planes, describe_planes, pack_labels
-from .titles import LATERALITY, series_description
+from .meanings import translate
+from .titles import LATERALITY, content_creator, series_description
 
 _TYPES = {
     ObjectKind.SEGMENTATION: hd.seg.SegmentationTypeValues.BINARY,
@@ -45,6 +45,7 @@ def make_segmentation(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Values
     slices = sorted({index for segment in segments for index in segment.slices})
     count = count_planes(segments, geometry.shape) if is_label_map else count_frames(segments, geometry.shape)
     segmentation = _make_small(inputs, kind, slices[0])
+    translate(segmentation, inputs.language)
     (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
     del segmentation.PerFrameFunctionalGroupsSequence, segmentation.PixelData
     _, segmentation.Rows, segmentation.Columns = geometry.shape
@@ -84,7 +85,7 @@ def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: 
         segment_descriptions=[_segment(finding, result) for finding in result.findings],
         content_label="AI_SEGMENTATION",
         content_description=series_description(result.package),
-        content_creator_name=re.sub(r"[=^]", "_", profile.ae_title) + "^",  # type 2, and dcmqi warns where it is empty
+        content_creator_name=content_creator(profile.ae_title),  # type 2, and dcmqi warns where it is empty
         omit_empty_frames=True,
         **inputs.names(kind),
     )
@@ -130,7 +131,7 @@ def _stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
     return dataset
 
 
-def empty_patient_and_study(result: Analysed) -> Dataset:
+def empty_patient_and_study(result: Analysed | NotAnalysed) -> Dataset:
     """A header in which all that highdicom asks of patient and study is there and empty."""
     dataset = Dataset()
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "ReferringPhysicianName"):
@@ -199,7 +200,7 @@ def _side(laterality: Laterality) -> Code:
 def _source(inputs: Inputs, index: int) -> Elements:
     """The image, and its frame where it has several, that a slice comes from."""
     frame = inputs.result.geometry.frames[index]
-    source = _reference(inputs, frame.sop_instance_uid)
+    source = reference_to(inputs, frame.sop_instance_uid)
     if len(inputs.instances[frame.sop_instance_uid].frames) > 1:
         source[tag_of("ReferencedFrameNumber")] = ("IS", str(frame.frame_number).encode())
     return source
@@ -207,7 +208,7 @@ def _source(inputs: Inputs, index: int) -> Elements:
 
 def _references(inputs: Inputs) -> Elements:
     """All images of the volume, in the two places where a reader looks for them (PS3.3 C.7.6.1, C.12.2)."""
-    instances = sequence_value([_reference(inputs, uid) for uid in inputs.instances])
+    instances = sequence_value([reference_to(inputs, uid) for uid in inputs.instances])
     series: Elements = {
         tag_of("SeriesInstanceUID"): ("UI", inputs.result.series_instance_uid.encode()),
         tag_of("ReferencedInstanceSequence"): ("SQ", instances),
@@ -215,7 +216,8 @@ def _references(inputs: Inputs) -> Elements:
     return {tag_of("SourceImageSequence"): ("SQ", instances), tag_of("ReferencedSeriesSequence"): ("SQ", sequence_value([series]))}
 
 
-def _reference(inputs: Inputs, sop_instance_uid: str) -> Elements:
+def reference_to(inputs: Inputs, sop_instance_uid: str) -> Elements:
+    """A source instance by its SOP class and instance."""
     sop_class_uid = inputs.instances[sop_instance_uid].instance.sop_class_uid
     return {
         tag_of("ReferencedSOPClassUID"): ("UI", sop_class_uid.encode()),

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import highdicom as hd
 from pydicom.sr.codedict import codes
 
-from dicom_node.texts import Language, render_report
-from dicom_node.values import Analysed, CodedConcept
+from dicom_node.texts import Language, Reader, render_meaning, render_reason, render_report
+from dicom_node.values import Analysed, CodedConcept, NotAnalysed
 
 from .changes import comparison_sentences
+from .source import Source
 
 
-def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: Language) -> str:
-    """Sentences, one a line: what kind of result this is, what was found, what was not, under which reservations."""
+def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: Language, source: Source | None = None) -> str:
+    """Sentences, one a line: what kind of result this is, of which series, what was found, what was not, under which reservations."""
     sentences = [] if result.package.product else [render_report("research", language)]
     sentences.append(render_report("unverified", language))
+    sentences += series_sentences(source, language)
     if result.findings:
         sentences.append(render_report("marked", language, count=len(result.findings)))
     sentences += [not_detected(concept, language) for concept in missing]
@@ -26,9 +28,37 @@ def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: La
     return "\r\n".join([*sentences, *comparison_sentences(result, language)])
 
 
+def find_missing(result: Analysed) -> list[CodedConcept]:
+    """What was looked for and not detected."""
+    found = {(finding.type.value, finding.type.scheme) for finding in result.findings}
+    return [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
+
+
+def refusal_comment(result: NotAnalysed, language: Language, source: Source) -> str:
+    """Sentences, one a line, of an analysis that there was not: why, by what, of which series."""
+    sentences = [render_reason(result.reason, Reader.RADIOLOGIST, language)]
+    if result.package is None:
+        sentences.append(render_report("no-algorithm", language))
+    else:
+        sentences.append(render_report("no-result", language, model=result.package.name, version=result.package.version))
+    sentences += series_sentences(source, language)
+    if result.package is None or not result.package.product:
+        sentences.append(render_report("research", language))
+    return "\r\n".join(sentences)
+
+
+def series_sentences(source: Source | None, language: Language) -> list[str]:
+    """Which series it is about, in the words of the images; none where they say nothing of it."""
+    if source is None:
+        return []
+    number = [] if source.series_number is None else [str(source.series_number)]
+    description = [f"({source.series_description})"] if source.series_description else []
+    return [render_report("series", language, series=" ".join(number + description))] if number or description else []
+
+
 def not_detected(concept: CodedConcept, language: Language) -> str:
     """Nothing found is said as what it is; it is not called normal."""
-    return render_report("not-detected", language, what=concept.meaning)
+    return render_report("not-detected", language, what=render_meaning(concept, language))
 
 
 def comment_item(text: str) -> hd.sr.TextContentItem:

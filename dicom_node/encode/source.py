@@ -48,6 +48,7 @@ REQUEST = (
 )  # fmt: skip
 REQUEST_OPTIONAL = ("IssuerOfAccessionNumberSequence", "ReasonForTheRequestedProcedure", "ReasonForRequestedProcedureCodeSequence")
 
+WINDOW = ("WindowCenter", "WindowWidth", "VOILUTFunction")
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 _CHARACTER_SET = 0x00080005
@@ -65,6 +66,7 @@ class Source:
     `identity` goes everywhere, `image` into a segmentation, `request` (Referenced Request Sequence, or nothing) into a report,
     `equipment` is an item of Contributing Equipment, empty where the images name no manufacturer. `is_recoded`: text was decoded
     and is UTF-8 here; else bytes and Specific Character Set are those of the images, and text of our own must be ASCII.
+    `series_description` is empty where it is absent or cannot be decoded.
     """
 
     identity: Elements
@@ -74,8 +76,13 @@ class Source:
     moment: Moment
     modality: str
     series_number: int | None
+    series_description: str
     procedure: CodedConcept | None
     is_recoded: bool
+
+    def series(self, *keywords: str) -> Elements:
+        """Of `image` these attributes, where the images have them: for objects that do not lie on the images' grid."""
+        return {tag: self.image[tag] for tag in map(tag_of, keywords) if tag in self.image}
 
 
 def read_source(instances: Sequence[InstanceHeaders]) -> Source:
@@ -92,6 +99,22 @@ def read_source(instances: Sequence[InstanceHeaders]) -> Source:
         return _read(first, instances, copier, own_terms)
     except _UndecodableText:
         return _read(first, instances, _Copier(is_recoded=False), own_terms)
+
+
+def read_window(instance: InstanceHeaders) -> Elements:
+    """How an image wants to be shown: Window Center and Width as they are in its header, of several frames those that all share.
+
+    Empty where one of the two is absent.
+    """
+    places = [_open(instance)]
+    if len(instance.frames) > 1:
+        shared = _items(places[0], tag_of("SharedFunctionalGroupsSequence"))
+        places += [one for group in shared for one in _items(group, tag_of("FrameVOILUTSequence"))]
+    for place in places:
+        window = _Copier(is_recoded=False).elements(place, WINDOW, ())
+        if {tag_of("WindowCenter"), tag_of("WindowWidth")} <= window.keys() and all(value.strip() for _, value in window.values()):
+            return window
+    return {}
 
 
 class _UndecodableText(Exception):
@@ -168,6 +191,7 @@ def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier,
         moment=find_latest_moment({keyword: "\\".join(other.get(keyword, ())) for keyword in _TIMES} for other in others),
         modality=_plain(first, "Modality"),
         series_number=int(series_number) if series_number.isdecimal() else None,
+        series_description=" ".join((decode(_bytes(first, tag_of("SeriesDescription")), terms) or "").strip(" \0").split()),
         procedure=_procedure(first, terms),
         is_recoded=copier.is_recoded,
     )

@@ -1,8 +1,11 @@
 """Names and codes that segmentation and report share."""
 
-from dicom_node.values import CodedConcept, Laterality, PackageRef
+import re
+
+from dicom_node.values import Analysed, CodedConcept, Laterality, NotAnalysed, PackageRef
 
 _LONGEST = 64  # characters of an LO (PS3.5 6.2)
+_NOT_ANALYSED = " - not analysed"
 
 LATERALITY = {  # CID 244
     Laterality.RIGHT: CodedConcept("24028007", "SCT", "Right"),
@@ -10,7 +13,22 @@ LATERALITY = {  # CID 244
 }
 
 
-def series_description(package: PackageRef) -> str:
-    """What a radiologist looks for in the list of series: `AI lung nodules RESEARCH`."""
-    suffix = "" if package.product else " RESEARCH"
+def title_of(result: Analysed | NotAnalysed) -> str:
+    """Series Description: nobody who looks through the list of series may take what was not analysed for *nothing found*."""
+    match result:
+        case Analysed(package=package):
+            return series_description(package)
+        case NotAnalysed(package=package):
+            description = "AI" if package is None else series_description(package)
+            return description[: _LONGEST - len(_NOT_ANALYSED)].rstrip() + _NOT_ANALYSED
+
+
+def series_description(package: PackageRef, what: str = "") -> str:
+    """What a radiologist looks for in the list of series: `AI lung nodules RESEARCH`, or `AI lung nodules RESEARCH - pictures`."""
+    suffix = ("" if package.product else " RESEARCH") + (f" - {what}" if what else "")
     return f"AI {package.title}"[: _LONGEST - len(suffix)].rstrip() + suffix
+
+
+def content_creator(ae_title: str) -> str:
+    """Content Creator's Name (0070,0084): the node, as a PN, in which `=` and `^` part the components."""
+    return re.sub(r"[=^]", "_", ae_title) + "^"

@@ -143,6 +143,7 @@ def _run_series(request: Request, package: Package, readers: Readers, sessions: 
         series_instance_uid=stored.series_instance_uid,
         reservations=_reservations(request, headers),
         predecessor_key=request.identity.predecessor_key,
+        modality=next((value for one in headers.instances for value in one.attribute("Modality")), ""),
     )
     if isinstance(volume, Reason):
         return NotAnalysed(identity.key, identity.study_instance_uid, identity.series_instance_uid, package.ref, volume)

@@ -26,6 +26,7 @@ from .growth import grow
 from .inputs import Labels, grid_of
 from .lungs import find_lungs
 from .measure import measure
+from .pictures import make_pictures
 from .regions import Candidate, Region, count_voxels, regions_of_candidates, regions_of_labels
 from .segment import check_limits, find_labels
 from .windows import Network
@@ -41,13 +42,17 @@ class Networks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What a result says of itself that no stage finds: its key, whose it is, and what is known against its source."""
+    """What a result says of itself that no stage finds: its key, whose it is, and what is known of its source and against it.
+
+    `modality` is empty where it is not known, as of an example.
+    """
 
     key: str
     study_instance_uid: str
     series_instance_uid: str
     reservations: tuple[Reservation, ...] = ()
     predecessor_key: str | None = None
+    modality: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,6 +216,7 @@ def _analysed(
             measured.setdefault(given.of, []).append(given.measurements)
             measured.setdefault(name, []).append(given.measurements)
     looked_for = (CodedConcept(output.type.value, output.type.scheme, output.type.meaning) for output in outputs)
+    findings = make_findings(package, identity.key, grid_of(volume.geometry), regions, measured, labels)
     return Analysed(
         key=identity.key,
         study_instance_uid=identity.study_instance_uid,
@@ -218,12 +224,13 @@ def _analysed(
         package=package.ref,
         geometry=volume.geometry,
         looked_for=tuple(dict.fromkeys(looked_for)),
-        findings=make_findings(package, identity.key, grid_of(volume.geometry), regions, measured, labels),
+        findings=findings,
         threshold=_operating_point(package),
         reservations=(*identity.reservations, *((Reservation.CANDIDATES_CAPPED,) if is_capped else ())),
         stages=records,
         predecessor_key=identity.predecessor_key,
         body_map=next((find_body_map(sides, grid_of(volume.geometry)) for sides in labels.values()), None),
+        pictures=make_pictures(volume, findings, identity.modality),
     )
 
 

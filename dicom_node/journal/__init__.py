@@ -1,5 +1,6 @@
 """What is known of every study, and the durable state of work. All SQL of the node is here."""
 
+from .acceptance import read_refused_classes, write_acceptance
 from .actions import Action, read_actions
 from .alive import Holder, hold_name, if_dead, try_turn
 from .commitments import Commitments
@@ -8,6 +9,7 @@ from .deliveries import (
     find_report,
     find_unproven,
     find_waiting,
+    read_delivery,
     start_delivery,
     write_next_try,
     write_outcome,
@@ -28,17 +30,19 @@ from .engine import (
     release_due,
 )
 from .forgotten import judge_what_was_out_of_service, send_again, take_up_forgotten
-from .instances import Receipts, open_receipts, read_complete_series
+from .instances import Receipts, open_receipts, read_complete_series, read_stored_series
 from .interventions import Done, cancel_job, rerun_study, retry_job
 from .jobs import DEAD, JobRow, JobState, find_job, find_objects, name_study, read_jobs
 from .kept import Kept, open_kept
 from .overview import ObjectRow, RefusalRow, ResultRow, SeriesRow, StudyRow, find_study, read_refusals, read_studies
 from .rebuild import enter_records, enter_studies_without_images, find_identities, is_known
+from .replaced import Exchanged, replace_objects
 from .results import (
     close_study,
     find_latest,
     find_priority,
     find_result,
+    find_row,
     find_study_of,
     forget_value,
     has_all_images,
@@ -119,6 +123,7 @@ __all__ = [
     "Connection",
     "DeliveryJob",
     "Engine",
+    "Exchanged",
     "Handlers",
     "Holder",
     "Kept",
@@ -144,6 +149,7 @@ __all__ = [
     "find_priority",
     "find_report",
     "find_result",
+    "find_row",
     "find_sqlite_problem",
     "find_study",
     "find_study_of",
@@ -168,6 +174,11 @@ __all__ = [
     "open_kept",
     "open_receipts",
     "read_complete_series",
+    "read_delivery",
+    "read_refused_classes",
+    "read_stored_series",
+    "replace_objects",
+    "write_acceptance",
     "read_open_series",
     "read_refusals",
     "read_sample",

@@ -1,11 +1,12 @@
 """What was sent where, object by object."""
 
-import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from dicom_node.values import DeliveryState, Proof, ReportRef, Role
+from dicom_node.values import DeliveryState, ObjectKind, Proof, ReportRef, Role
 from dicom_node.values.records import DeliveryRecord, SentObject
 
 from .engine import Client, DeliveryJob, ProofJob
@@ -24,27 +25,64 @@ class Waiting(SentObject):
     failures: int = 0
 
 
-def start_delivery(connection: sa.Connection, client: Client, record: DeliveryRecord) -> None:
-    """Queue a result's objects for a destination, with their job; the same again changes nothing."""
+def start_delivery(connection: sa.Connection, client: Client, record: DeliveryRecord) -> DeliveryRecord:
+    """Queue a result's objects for a destination, with their job; the same again, or others of the same result, change nothing. Gives
+    the delivery as it stands."""
     key, destination = record.result_key, record.destination
     present = sa.select(deliveries.c.number).where(deliveries.c.result_key == key, deliveries.c.destination == destination)
     if connection.execute(present).first() is None:
         for one in record.objects:
             insert_object(connection, key, destination, one, DeliveryState.QUEUED)
     client.enqueue_delivery(connection, DeliveryJob(key, destination, attempt=0), find_priority(connection, key))
+    return read_delivery(connection, key, destination)
+
+
+def read_delivery(connection: sa.Connection, result_key: str, destination: str) -> DeliveryRecord:
+    """What of a result was made for a destination."""
+    rows = connection.execute(sa.select(deliveries).where(*_at(result_key, destination)).order_by(deliveries.c.number))
+    return DeliveryRecord(result_key, destination, tuple(map(as_object, rows)))
 
 
 def insert_object(connection: sa.Connection, result_key: str, destination: str, one: SentObject, state: DeliveryState) -> None:
     """An object that was made for a destination, unless it is known."""
     row: dict[str, object] = {
-        **dataclasses.asdict(one),
-        "role": one.role.value,
         "result_key": result_key,
         "destination": destination,
-        "state": state.value,
+        "number": one.number,
+        "role": one.role.value,
+        "sop_class_uid": one.sop_class_uid,
+        "sop_instance_uid": one.sop_instance_uid,
+        "series_instance_uid": one.series_instance_uid,
+        "file": one.file,
+        "instead_of": as_text(one.instead_of),
+        "state": (DeliveryState.REPLACED if one.is_replaced else state).value,
         "attempts": 0,
     }
     insert_unless_there(connection, deliveries, row)
+
+
+def as_object(row: Any) -> SentObject:
+    """The object of a row."""
+    return SentObject(
+        number=row.number,
+        role=Role(row.role),
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        file=row.file,
+        instead_of=as_kinds(row.instead_of),
+        is_replaced=row.state == DeliveryState.REPLACED.value,
+    )
+
+
+def as_text(kinds: Iterable[ObjectKind]) -> str | None:
+    """Kinds of objects as a column holds them."""
+    return ",".join(kinds) or None
+
+
+def as_kinds(text: str | None) -> tuple[ObjectKind, ...]:
+    """What `as_text` wrote."""
+    return tuple(map(ObjectKind, text.split(","))) if text else ()
 
 
 def find_waiting(connection: sa.Connection, job: DeliveryJob) -> tuple[Waiting, ...]:
@@ -72,6 +110,7 @@ def _find(connection: sa.Connection, job: DeliveryJob | ProofJob, *where: sa.Col
             sop_instance_uid=row.sop_instance_uid,
             series_instance_uid=row.series_instance_uid,
             file=row.file,
+            instead_of=as_kinds(row.instead_of),
             attempts=row.attempts,
             lost=row.lost,
             failures=row.failures,
@@ -81,14 +120,10 @@ def _find(connection: sa.Connection, job: DeliveryJob | ProofJob, *where: sa.Col
 
 
 def find_report(connection: sa.Connection, result_key: str, destination: str) -> ReportRef | None:
-    """The report of a result that was made for a destination; None where none was."""
-    row = connection.execute(
-        sa.select(deliveries).where(
-            deliveries.c.result_key == result_key,
-            deliveries.c.destination == destination,
-            deliveries.c.role == Role.REPORT.value,
-        )
-    ).first()
+    """The report of a result that was made for a destination, the last one where others took its place; None where none was."""
+    is_replaced = deliveries.c.state == DeliveryState.REPLACED.value
+    here = sa.and_(*_at(result_key, destination), deliveries.c.role == Role.REPORT.value, sa.not_(is_replaced))
+    row = connection.execute(sa.select(deliveries).where(here).order_by(deliveries.c.number.desc())).first()
     return None if row is None else ReportRef(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
 
 
@@ -148,7 +183,7 @@ def write_proof(
             values["lost"] = deliveries.c.lost + 1
         case DeliveryState.REFUSED:
             values["status"] = status
-        case DeliveryState.SENT:
+        case DeliveryState.SENT | DeliveryState.REPLACED:
             pass
     acknowledged: sa.ColumnElement[bool] = deliveries.c.state == DeliveryState.SENT.value
     if state is DeliveryState.SENT:
@@ -176,4 +211,8 @@ def _settle(connection: sa.Connection, job: DeliveryJob | ProofJob, now: float) 
 
 
 def _of(job: DeliveryJob | ProofJob) -> tuple[sa.ColumnElement[bool], ...]:
-    return (deliveries.c.result_key == job.result_key, deliveries.c.destination == job.destination)
+    return _at(job.result_key, job.destination)
+
+
+def _at(result_key: str, destination: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (deliveries.c.result_key == result_key, deliveries.c.destination == destination)

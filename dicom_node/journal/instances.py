@@ -471,3 +471,16 @@ def read_complete_series(connection: sa.Connection, study_instance_uid: str) -> 
         StoredSeries(uid, study_instance_uid, tuple(map(as_reference, found)), CompletenessRule(rule), AETitle(calling))
         for (uid, rule, calling), found in grouped
     )
+
+
+def read_stored_series(connection: sa.Connection, study_instance_uid: str, series_instance_uid: str) -> StoredSeries | None:
+    """A series with the instances that are here, complete or not; None where there are none."""
+    of_series = series.c.study_instance_uid == study_instance_uid, series.c.series_instance_uid == series_instance_uid
+    known = connection.execute(sa.select(series).where(*of_series)).first()
+    here = instances.c.study_instance_uid == study_instance_uid, instances.c.series_instance_uid == series_instance_uid
+    asked = sa.select(instances).where(*here, sa.not_(is_going)).order_by(instances.c.sop_instance_uid)
+    found = tuple(map(as_reference, connection.execute(asked)))
+    if known is None or not found:
+        return None
+    rule = CompletenessRule(known.rule) if known.rule else CompletenessRule.QUIET_TIME
+    return StoredSeries(series_instance_uid, study_instance_uid, found, rule, AETitle(known.calling))

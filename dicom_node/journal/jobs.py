@@ -105,7 +105,7 @@ def name_study(study_instance_uid: str) -> str:
 
 
 _MANY = 1_000_000
-_OBJECTS = 8  # of a result at a destination there are fewer
+_OBJECTS = 64  # of a result at a destination there are fewer
 
 
 def _order(row: JobRow) -> tuple[bool, int, float, str]:
@@ -166,7 +166,7 @@ def _state_of(row: Any) -> JobState:
             return JobState.GIVEN_UP
         case DeliveryState.QUEUED:
             return JobState.WAITING
-        case DeliveryState.CONFIRMED:
+        case DeliveryState.CONFIRMED | DeliveryState.REPLACED:
             return JobState.DONE
         case DeliveryState.SENT:
             return {None: JobState.ASKING, Proof.MISSING.value: JobState.UNCONFIRMED}.get(row.proof, JobState.DONE)

@@ -6,8 +6,21 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from dicom_node.errors import TitleUnknown
-from dicom_node.values import Analysed, Answer, CompletenessRule, DeliveryState, Key, NotAnalysed, Proof, Result, codec, derive_key
+from dicom_node.values import (
+    Analysed,
+    Answer,
+    CompletenessRule,
+    DeliveryState,
+    Key,
+    NotAnalysed,
+    ObjectKind,
+    Proof,
+    Result,
+    codec,
+    derive_key,
+)
 
+from .deliveries import as_kinds
 from .kept import Kept
 from .results import CANCELLED
 from .tables import answers, conflicts, deliveries, refusals, results, series, studies
@@ -39,6 +52,7 @@ class ObjectRow:
     proof: Proof | None
     lost: int
     next_try_at: float | None
+    instead_of: tuple[ObjectKind, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +220,7 @@ def read_objects(connection: sa.Connection, key: str) -> tuple[ObjectRow, ...]:
             None if row.proof is None else Proof(row.proof),
             row.lost,
             row.next_try_at,
+            as_kinds(row.instead_of),
         )
         for row in rows
     )

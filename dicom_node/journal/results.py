@@ -1,6 +1,7 @@
 """Results and answers: what became of a study."""
 
 import dataclasses
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -39,6 +40,11 @@ def find_result(connection: sa.Connection, choice: Accepted, key: str) -> str | 
     return connection.execute(
         sa.select(results.c.kept).where(results.c.key == key, results.c.package == choice.package, results.c.kept != "")
     ).scalar_one_or_none()
+
+
+def find_row(connection: sa.Connection, key: str) -> sa.Row[Any] | None:
+    """The row of a result."""
+    return connection.execute(sa.select(results).where(results.c.key == key)).first()
 
 
 def forget_value(connection: sa.Connection, key: str) -> None:
@@ -172,7 +178,7 @@ def settle_study(connection: sa.Connection, study_instance_uid: str, now: float)
 def is_settled() -> sa.ColumnElement[bool]:
     """Whether nothing is left to do for an object at a destination: true or false, never SQL's third answer, whose negation is none."""
     return sa.or_(
-        deliveries.c.state == DeliveryState.CONFIRMED.value,
+        deliveries.c.state.in_((DeliveryState.CONFIRMED.value, DeliveryState.REPLACED.value)),
         sa.and_(deliveries.c.state == DeliveryState.SENT.value, sa.func.coalesce(deliveries.c.proof, "") == Proof.NONE.value),
         is_cancelled(),
     )

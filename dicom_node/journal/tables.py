@@ -142,7 +142,8 @@ results = sa.Table(
 
 # One row per object and destination. `proof`: how it was confirmed that the destination holds it, or "none" where nobody asks, or
 # "missing" where nobody asks any more. `lost`: how often the destination had acknowledged it and did not hold it. `failures`: how often
-# it was answered with 0110, or failed in the node itself, since it was acknowledged or a person had it tried again.
+# it was answered with 0110, or failed in the node itself, since it was acknowledged or a person had it tried again. `instead_of`: in
+# place of which kinds of objects it is sent (values of ObjectKind, with commas), since the destination does not take those.
 deliveries = sa.Table(
     "node_deliveries",
     metadata,
@@ -164,6 +165,7 @@ deliveries = sa.Table(
     sa.Column("next_try_at", sa.Float),
     sa.Column("lost", sa.Integer, nullable=False, server_default="0"),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("instead_of", sa.Text),
 )
 # What is sent to a destination that is not asked for a proof stays "sent": it must not fill this index for ever.
 _unsettled = sa.and_(deliveries.c.state.in_(("queued", "sent")), sa.or_(deliveries.c.state == "queued", deliveries.c.proof.is_(None)))
@@ -184,6 +186,17 @@ boots = sa.Table(
     sa.Column("boot", sa.Text, primary_key=True),
     sa.Column("began_at", sa.Float, nullable=False),
     sa.Column("clock_ahead_s", sa.Float),  # by which the machine's clock was ahead of that when delays were last looked at
+)
+
+# SOP classes that a destination did not accept when it was last proposed them; `status`: the answer to an object of a class that it had
+# accepted in the association (0122), else nothing.
+refused_classes = sa.Table(
+    "node_refused_classes",
+    metadata,
+    sa.Column("destination", sa.Text, primary_key=True),
+    sa.Column("sop_class_uid", sa.Text, primary_key=True),
+    sa.Column("status", sa.Integer),
+    sa.Column("at", sa.Float, nullable=False),
 )
 
 # Storage commitment requests (PS3.4 annex J): a report is believed only where it names a transaction that is here.

@@ -15,6 +15,7 @@ from dicom_node.journal import Done, JobRow, JobState
 from dicom_node.texts import Language
 from dicom_node.values import PeerName
 
+from .instead import describe_instead
 from .status import as_date, describe_error
 
 STATES = tuple(state.value for state in JobState if state not in (JobState.DONE, JobState.CANCELLED))
@@ -69,7 +70,7 @@ def show(config: Config, name: str, clock: Clock) -> Said:
     if row is not None:
         found = _plain(row, clock.now(), Language(config.node.language))
         lines += [f"{key:<10} {value}" for key, value in found.items() if value not in (None, "")]
-    lines += [f"object     {_describe_object(one)}" for one in objects]
+    lines += [f"object     {_describe_object(one, objects, Language(config.node.language))}" for one in objects]
     lines += [_describe_action(action) for action in sorted(done, key=lambda action: action.at)]
     return Said("\n".join(lines))
 
@@ -160,11 +161,13 @@ def _reasons(row: JobRow, now: float, language: Language) -> Iterator[str]:
         yield describe_error(row.error, language, peer=peer, status=row.status)
 
 
-def _describe_object(one: journal.ObjectRow) -> str:
+def _describe_object(one: journal.ObjectRow, beside: Sequence[journal.ObjectRow], language: Language) -> str:
     said = [one.state.value, f"tries {one.attempts}"]
     said += [f"answered {one.status:04X}"] if one.status else []
     said += [f"by {one.proof.value}"] if one.proof is not None else []
     said += [one.error] if one.error else []
+    instead = describe_instead(one, beside, language)
+    said += [instead] if instead else []
     return f"{one.role} {one.sop_instance_uid}: {', '.join(said)}"
 
 

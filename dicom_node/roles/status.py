@@ -4,13 +4,13 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
-from pydicom.uid import UID
-
 from dicom_node import errors, journal
 from dicom_node.config import Config
 from dicom_node.texts import Language, Reader, render_error, render_reason
 from dicom_node.texts.render import name_of
 from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, Reason
+
+from .instead import describe_instead, find_not_accepted, name_class
 
 
 def find_status(config: Config, study: str, limit: int, language: Language) -> dict[str, Any] | None:
@@ -25,10 +25,12 @@ def find_status(config: Config, study: str, limit: int, language: Language) -> d
             return None
         rows = journal.read_studies(connection, kept, uid, limit)
         refusals = journal.read_refusals(connection)
+        not_accepted = find_not_accepted(connection, config, language)
     engine.dispose()
     return {
         "studies": [_study(row, language) for row in rows],
         "refused": [{**dataclasses.asdict(row), "status": f"{row.status:04X}"} for row in refusals],
+        "not_accepted": not_accepted,
     }
 
 
@@ -115,6 +117,8 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
                         "proof": None if one.proof is None else one.proof.value,
                         "lost": one.lost,
                         "next_try": None if one.next_try_at is None else as_date(one.next_try_at),
+                        "instead_of": [kind.value for kind in one.instead_of],
+                        "why": describe_instead(one, objects, language),
                     }
                     for one in objects
                 ],
@@ -177,6 +181,7 @@ def as_text(found: dict[str, Any]) -> str:
         lines += (f"  {line}" for result in study["results"] for line in _result_lines(result))
     for refused in found["refused"]:
         lines.append(f"refused {refused['times']} instances from {refused['calling']}: {refused['status']} {refused['comment']}")
+    lines += [one["text"] for one in found["not_accepted"]]
     return "\n".join(lines) or "no studies yet"
 
 
@@ -209,7 +214,8 @@ def _result_lines(result: dict[str, Any]) -> list[str]:
             error += f", lost {one['lost']} times" if one["lost"] else ""
             error += f", next try {one['next_try']}" if one["next_try"] else ""
             lines.append(
-                f"  to {delivery['destination']}: {UID(one['sop_class']).name} {one['uid']}: {one['state']}{proof} "
+                f"  to {delivery['destination']}: {name_class(one['sop_class'])} {one['uid']}: {one['state']}{proof} "
                 f"(tries {one['attempts']}, status {one['status'] or '-'}{error})"
             )
+            lines += [f"    {one['why']}"] if one["why"] else []
     return lines

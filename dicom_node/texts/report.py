@@ -13,6 +13,11 @@ def render_report(name: str, language: Language, **fields: int | float | str) ->
     return load_sentences()[name][language].format(**written)
 
 
+def render_number(value: float, digits: int, language: Language) -> str:
+    """A number with as many decimals as it was rounded to, in the language's decimal sign."""
+    return _with_sign(f"{value:.{digits}f}", language)
+
+
 @cache
 def load_sentences() -> dict[str, dict[str, str]]:
     """Every sentence: name, language."""
@@ -22,5 +27,8 @@ def load_sentences() -> dict[str, dict[str, str]]:
 def _written(value: int | float | str, language: Language) -> str:
     if not isinstance(value, float):
         return str(value)
-    text = f"{value:g}"
+    return _with_sign(f"{value:g}", language)
+
+
+def _with_sign(text: str, language: Language) -> str:
     return text.replace(".", ",") if language is Language.FRENCH else text

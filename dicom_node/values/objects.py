@@ -14,6 +14,7 @@ class Role(StrEnum):
     PAGE = "page"
     KEY_IMAGES = "key-images"
     OUTLINES = "outlines"
+    REJECTION = "rejection"  # says of earlier objects that they are not to be used any more
 
 
 class ObjectKind(StrEnum):
@@ -30,11 +31,12 @@ class ObjectKind(StrEnum):
     PAGE = "page"
     KEY_IMAGES = "key-images"
     OUTLINES = "outlines"
+    REJECTION = "rejection"  # never configured: it is made of what was sent
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRef:
-    """A report that was made earlier and sent to a destination, as another report names it."""
+    """An object that was made earlier and sent to a destination, as a report or a rejection note names it."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -63,6 +65,7 @@ class DeliveryState(StrEnum):
     CONFIRMED = "confirmed"  # committed by the destination, or found there
     REFUSED = "refused"  # a status, or a reason in the commitment, that says: never
     GIVEN_UP = "given-up"  # tried as often as configured, or cancelled by a person
+    REPLACED = "replaced"  # never sent: the destination does not take its class, or that of what it names, and gets others instead
 
 
 class Proof(StrEnum):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .objects import Role
+from .objects import ObjectKind, Role
 from .result import Analysed, Result
 from .selection import Accepted
 
@@ -46,7 +46,10 @@ class ResultRecord:
 
 @dataclass(frozen=True, slots=True)
 class SentObject:
-    """One object of a delivery; `number` is its place in the order, `file` the name under which its bytes are kept."""
+    """One object of a delivery; `number` is its place in the order, `file` the name under which its bytes are kept.
+
+    `instead_of`: in place of which kinds it is sent, since the destination does not take them. `is_replaced`: others are sent in its own.
+    """
 
     number: int
     role: Role
@@ -54,6 +57,8 @@ class SentObject:
     sop_instance_uid: str
     series_instance_uid: str
     file: str
+    instead_of: tuple[ObjectKind, ...] = ()
+    is_replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,18 @@ class Mask:
     origin: tuple[int, int, int]
     voxels: npt.NDArray[np.bool_]
 
+    @property
+    def largest_slice(self) -> int:
+        """The slice of the grid on which the region has most pixels; the middle one of several."""
+        areas = np.count_nonzero(self.voxels, axis=(1, 2))
+        best = np.flatnonzero(areas == areas.max())
+        return int(self.origin[0] + best[len(best) // 2])
+
+    def on_slice(self, index: int) -> npt.NDArray[np.bool_]:
+        """The region's pixels on a slice of the grid, (rows, columns) from the origin on; all False where it is not on that slice."""
+        own = index - self.origin[0]
+        return self.voxels[own] if 0 <= own < len(self.voxels) else np.zeros(self.voxels.shape[1:], dtype=bool)
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -114,6 +126,22 @@ class Stage:
     given: tuple[tuple[str, float], ...] = ()  # such as ("candidates", 312.0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One slice of the source grid as a person would look at it, since whoever draws on it has no pixels of the source.
+
+    `pixels` is uint8, (rows, columns), read-only: 0 up to the lower end of the window, 255 from its upper end, 0 where there is padding.
+    A pixel is the mean of a square of `reduced_by` by `reduced_by` pixels of the grid; those beyond the last whole square are left out.
+    `window_centre` and `window_width` are in modality units.
+    """
+
+    slice_index: int
+    pixels: npt.NDArray[np.uint8]
+    window_centre: float
+    window_width: float
+    reduced_by: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class ResultIdentity:
     """What a result is known by: the digest of all that decides it, and the key of the result that it replaces."""
@@ -126,8 +154,9 @@ class ResultIdentity:
 class Analysed:
     """The model ran. No findings means: it looked and found nothing of what it looks for, which is not *normal*.
 
-    `looked_for` names what the package can find. `threshold` is the operating point that the findings passed, or None.
-    `body_map` is None where no stage tells the sides; `comparison` where there was no prior.
+    `looked_for` names what the package can find. `threshold` is the operating point that the findings passed, or None. `pictures` show
+    the slices on which the first findings are largest; results that were kept by older versions have none. `body_map` is None where
+    no stage tells the sides, `comparison` where there was no prior.
     """
 
     key: str
@@ -141,6 +170,7 @@ class Analysed:
     reservations: tuple[Reservation, ...]
     stages: tuple[Stage, ...]
     predecessor_key: str | None = None
+    pictures: tuple[Picture, ...] = ()
     body_map: BodyMap | None = None
     comparison: Comparison | None = None
 

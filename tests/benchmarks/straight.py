@@ -14,14 +14,14 @@ from dicom_node.config import load_config
 from dicom_node.infer.run import RunIdentity, run_stages
 from dicom_node.node import load_packages
 from dicom_node.pipeline import encode_result
-from dicom_node.sending import Sending
+from dicom_node.sending import Sending, find_receivers, make_destination
 from dicom_node.values import Accepted, AssembledSeries, Geometry, codec, derive_digest
 
 
 def main(config_file: Path, root: Path) -> None:
     config = load_config(config_file)
     packages = load_packages(config)
-    sending = Sending(config, None, None, None, None)  # type: ignore[arg-type]  (what it keeps is not asked for)
+    sending = Sending(config, None, None, None, None, None)  # type: ignore[arg-type]  (what it keeps is not asked for)
     sessions = infer.Sessions(infer.count_threads(config.node.infer.threads))
     for package in packages:
         run_stages(package, package.example.volume, RunIdentity("example", "", ""), sessions, time.perf_counter)
@@ -41,7 +41,7 @@ def main(config_file: Path, root: Path) -> None:
         identity = RunIdentity(key, stored.study_instance_uid, stored.series_instance_uid)
         (package,) = (one for one in packages if one.ref.name == choice.package)
         result = run_stages(package, volume, identity, sessions, time.perf_counter)
-        destinations = sending.destinations(stored.calling)
+        destinations = [make_destination(config, name, ()) for name in find_receivers(config, stored.calling)]
         made = encode_result(result, series, destinations, sending)
         for destination in destinations:
             with tempfile.TemporaryDirectory() as folder:

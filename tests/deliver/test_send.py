@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -12,8 +12,10 @@ from pydicom import dcmread
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
 from pynetdicom.dimse_primitives import C_STORE
@@ -21,7 +23,7 @@ from pynetdicom.dsutils import split_dataset
 from pynetdicom.sop_class import LabelMapSegmentationStorage  # type: ignore[attr-defined]
 
 from dicom_node.config import DeliverSection
-from dicom_node.deliver import Outcome, Sent, send
+from dicom_node.deliver import Answers, Outcome, Sent, send
 from dicom_node.errors import Again, AssociationRejected, NoPresentationContext, PeerUnreachable, TitleUnknown
 from dicom_node.values import PeerName
 from tests.deliver.objects import LIMITS, peer_at, write_result
@@ -47,7 +49,11 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 
 
 def _send(files: tuple[Path, ...], port: int, limits: DeliverSection = LIMITS) -> tuple[Sent, ...]:
-    return send(files, destination=PACS, peer=peer_at(port), our_title="NODE", limits=limits)
+    return _answers(files, port, limits).sent
+
+
+def _answers(files: tuple[Path, ...], port: int, limits: DeliverSection = LIMITS, also: Sequence[str] = ()) -> Answers:
+    return send(files, destination=PACS, peer=peer_at(port), our_title="NODE", limits=limits, also=also)
 
 
 def test_both_objects_go_in_their_order_with_the_bytes_that_lie_on_disk(archive: Archive, result: tuple[Path, Path]) -> None:
@@ -90,12 +96,52 @@ def test_a_refused_segmentation_does_not_hold_the_report_back(archive: Archive, 
     assert second.outcome is Outcome.DONE
 
 
-def test_a_class_that_the_peer_does_not_take_is_said_of_its_object(tmp_path: Path, result: tuple[Path, Path]) -> None:
+def test_where_the_peer_does_not_take_a_class_nothing_is_sent(tmp_path: Path, result: tuple[Path, Path]) -> None:
+    """The report names the segmentation; what takes its place comes first."""
     with Archive(tmp_path / "archive", classes=[Comprehensive3DSRStorage]) as archive:
-        first, second = _send(result, archive.port)
-    assert first.error == NoPresentationContext(PACS, SegmentationStorage)
-    assert (first.outcome, first.status) == (Outcome.NEVER, None)
-    assert second.outcome is Outcome.DONE
+        answers = _answers(result, archive.port)
+        assert archive.record == []
+    first, second = answers.sent
+    assert (first.outcome, first.status, first.error) == (Outcome.NEVER, None, NoPresentationContext(PACS, SegmentationStorage))
+    assert (second.outcome, second.status, second.error) == (Outcome.RETRY_LATER, None, None)
+    assert answers.refused == {SegmentationStorage: None}
+    assert (answers.accepted, answers.not_accepted) == ({Comprehensive3DSRStorage}, {SegmentationStorage})
+
+
+def test_a_class_that_is_refused_by_its_status_holds_back_what_comes_after(archive: Archive, result: tuple[Path, Path]) -> None:
+    archive.answers.stores[SegmentationStorage] = [0x0122]
+    answers = _answers(result, archive.port)
+    first, second = answers.sent
+    assert (first.outcome, first.status, first.is_class_refused) == (Outcome.NEVER, 0x0122, True)
+    assert (second.outcome, second.status, second.is_class_refused) == (Outcome.RETRY_LATER, None, False)
+    assert answers.refused == {SegmentationStorage: 0x0122}
+    assert answers.accepted == {SegmentationStorage, Comprehensive3DSRStorage}
+    assert len(archive.record) == 1
+
+
+def test_a_report_whose_class_is_refused_by_its_status_comes_after_what_was_taken(archive: Archive, result: tuple[Path, Path]) -> None:
+    archive.answers.stores[Comprehensive3DSRStorage] = [0x0122]
+    answers = _answers(result, archive.port)
+    assert [one.outcome for one in answers.sent] == [Outcome.DONE, Outcome.NEVER]
+    assert (answers.stored, answers.refused) == ({SegmentationStorage}, {Comprehensive3DSRStorage: 0x0122})
+
+
+def test_a_peer_is_asked_about_other_classes_beside_those_of_the_objects(tmp_path: Path, result: tuple[Path, Path]) -> None:
+    """In the same association, by one context each, in whichever transfer syntax it likes."""
+    here = [SegmentationStorage, Comprehensive3DSRStorage, SecondaryCaptureImageStorage]
+    also = [SegmentationStorage, SecondaryCaptureImageStorage, EncapsulatedPDFStorage, SecondaryCaptureImageStorage]
+    for syntaxes in ([ExplicitVRLittleEndian], [ImplicitVRLittleEndian]):
+        with Archive(tmp_path / str(syntaxes[0]), classes=here, transfer_syntaxes=syntaxes) as archive:
+            answers = _answers(result, archive.port, also=also)
+            assert len(archive.record) == 2
+        assert (answers.accepted, answers.not_accepted) == (set(here), {EncapsulatedPDFStorage})
+        assert answers.refused == {}
+
+
+def test_no_more_contexts_are_proposed_than_an_association_has(archive: Archive, result: tuple[Path, Path]) -> None:
+    answers = _answers(result, archive.port, also=[f"1.2.3.{number}" for number in range(300)])
+    assert [one.outcome for one in answers.sent] == [Outcome.DONE] * 2
+    assert len(answers.accepted | answers.not_accepted) == 128 - 2  # each of the files' classes has two
 
 
 def test_a_label_map_is_proposed_by_its_own_class(tmp_path: Path, archive: Archive) -> None:
@@ -104,9 +150,8 @@ def test_a_label_map_is_proposed_by_its_own_class(tmp_path: Path, archive: Archi
     assert [one.outcome for one in _send(files, archive.port)] == [Outcome.DONE] * 2
     assert archive.record[0].sop_class_uid == LabelMapSegmentationStorage
     with Archive(tmp_path / "older", classes=[SegmentationStorage, Comprehensive3DSRStorage]) as older:
-        first, second = _send(files, older.port)
-    assert (first.outcome, first.error) == (Outcome.NEVER, NoPresentationContext(PACS, LabelMapSegmentationStorage))
-    assert second.outcome is Outcome.DONE
+        answers = _answers(files, older.port)
+    assert answers.refused == {LabelMapSegmentationStorage: None}
 
 
 def test_a_peer_that_takes_none_of_the_classes_gets_nothing(tmp_path: Path, result: tuple[Path, Path]) -> None:
@@ -122,7 +167,7 @@ def test_a_peer_that_is_configured_so_gets_the_same_bytes_deflated(tmp_path: Pat
     files = write_result(tmp_path / "result", size=size)
     with Archive(tmp_path / "archive", transfer_syntaxes=[DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian]) as archive:
         for deflate, syntax in ((True, DeflatedExplicitVRLittleEndian), (False, ExplicitVRLittleEndian)):
-            sent = send(files, destination=PACS, peer=peer_at(archive.port, deflate=deflate), our_title="NODE", limits=LIMITS)
+            sent = send(files, destination=PACS, peer=peer_at(archive.port, deflate=deflate), our_title="NODE", limits=LIMITS).sent
             assert [one.outcome for one in sent] == [Outcome.DONE] * 2
             assert [stored.transfer_syntax_uid for stored in archive.record[-2:]] == [syntax] * 2
             if not deflate:
@@ -138,7 +183,7 @@ def test_a_peer_that_is_configured_so_gets_the_same_bytes_deflated(tmp_path: Pat
 
 def test_a_peer_that_does_not_take_deflated_objects_gets_them_as_they_are(tmp_path: Path, result: tuple[Path, Path]) -> None:
     with Archive(tmp_path / "archive", transfer_syntaxes=[ExplicitVRLittleEndian]) as archive:
-        sent = send(result, destination=PACS, peer=peer_at(archive.port, deflate=True), our_title="NODE", limits=LIMITS)
+        sent = send(result, destination=PACS, peer=peer_at(archive.port, deflate=True), our_title="NODE", limits=LIMITS).sent
     assert [one.outcome for one in sent] == [Outcome.DONE] * 2
     assert [stored.digest for stored in archive.record] == [digest_of_data_set(file) for file in result]
 
@@ -150,7 +195,7 @@ def test_dcmtk_reads_what_it_got_deflated(tmp_path: Path, result: tuple[Path, Pa
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as storescp:
         try:
             wait_until(lambda: answers_echo(port, called="PACS"), limit_s=30, what="storescp does not answer")
-            sent = send(result, destination=PACS, peer=peer_at(port, deflate=True), our_title="NODE", limits=LIMITS)
+            sent = send(result, destination=PACS, peer=peer_at(port, deflate=True), our_title="NODE", limits=LIMITS).sent
         finally:
             storescp.kill()
     assert [one.outcome for one in sent] == [Outcome.DONE] * 2

@@ -88,7 +88,7 @@ def test_objects_arrive_byte_for_byte(
     context.minimum_version = context.maximum_version = version
     with Archive(tmp_path / "archive", tls=context) as archive:
         peer = peer_over(archive.port, authority, ours if is_mutual else None)
-        sent = send(result, destination=PACS, peer=peer, our_title="NODE", limits=LIMITS)
+        sent = send(result, destination=PACS, peer=peer, our_title="NODE", limits=LIMITS).sent
         assert [one.outcome for one in sent] == [Outcome.DONE] * 2
         assert [stored.digest for stored in archive.record] == [digest_of_data_set(file) for file in result]
 
@@ -149,7 +149,7 @@ def test_dcmtk_takes_results(
     tmp_path: Path, result: tuple[Path, Path], authority: Authority, theirs: Pair, ours: Pair, dcmtk: Callable[[str], str]
 ) -> None:
     with storescp(dcmtk("storescp"), tmp_path / "received", theirs, authority.file) as port:
-        sent = send(result, destination=PACS, peer=peer_over(port, authority, ours), our_title="NODE", limits=LIMITS)
+        sent = send(result, destination=PACS, peer=peer_over(port, authority, ours), our_title="NODE", limits=LIMITS).sent
         assert [one.outcome for one in sent] == [Outcome.DONE] * 2
         stranger = Authority(tmp_path / "others").sign("node")
         assert isinstance(refusal(peer_over(port, authority, stranger)), OwnCertificateUntrusted)

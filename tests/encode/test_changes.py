@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node import encode
+from dicom_node.encode.captions import describe
 from dicom_node.texts import Language
 from dicom_node.values import (
     Analysed,
@@ -16,6 +17,7 @@ from dicom_node.values import (
     ChangeCategory,
     Comparison,
     DicomObject,
+    ObjectKind,
     PriorFinding,
     PriorRef,
     Registration,
@@ -27,8 +29,13 @@ from dicom_node.values.reasons import ReportMismatch
 from tests.encode import test_groups
 from tests.encode.conftest import Case
 from tests.encode.results import PROFILE, named, opened, walk
+from tests.encode.test_capture import words_of
 from tests.encode.test_groups import NO_SET
+from tests.encode.test_meanings import codes_of, is_in_table
 from tests.encode.test_objects import new_complaints
+from tests.encode.test_page import PAGE, page_of, text_of
+from tests.encode.test_reports import OF_GROUPS, REGIONS, SEGMENTATION, report_of, with_objects
+from tests.encode.test_text_report import FINDING, TEXT, texts_of
 
 COMMENT, GROUP, DIFFERENCE = "121106", "125007", "111049"
 REPORT = ReportRef("1.2.840.10008.5.1.4.1.1.88.34", "1.2.3.4.5", "1.2.3.4")
@@ -74,7 +81,7 @@ def test_each_group_has_its_change_as_a_code_and_in_words(case: Case) -> None:
     assert texts == [
         "Grown since 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). "
         "Volume doubling time: 118 days, if it goes on at this rate.",
-        "Unchanged since 2025-03-14: volume -4.4 % (-23.1 mm³, from 523.1 to 500 mm³); below 25 % it may be measurement error.",
+        "Unchanged since 2025-03-14: volume -4.4 % (-23.1 mm³, from 523.1 to 500 mm³). Below 25 % it may be measurement error.",
     ]
 
 
@@ -93,7 +100,7 @@ def test_that_scans_do_not_fit_is_said(case: Case) -> None:
     assert "could not be laid over each other" in named(list(report.ContentSequence), COMMENT)[0].TextValue
     for group in groups_of(report):
         assert named(list(group.ContentSequence), DIFFERENCE) == []
-        assert named(list(group.ContentSequence), COMMENT)[0].TextValue.startswith("Not compared with 2025-03-14")
+        assert named(list(group.ContentSequence), COMMENT)[0].TextValue.startswith("Not compared with the study of 2025-03-14")
 
 
 def test_the_report_of_the_prior_is_other_evidence(case: Case) -> None:
@@ -103,6 +110,118 @@ def test_the_report_of_the_prior_is_other_evidence(case: Case) -> None:
     (reference,) = series.ReferencedSOPSequence
     assert (study.StudyInstanceUID, series.SeriesInstanceUID) == ("1.2.3", "1.2.3.4")
     assert (reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID) == (REPORT.sop_class_uid, REPORT.sop_instance_uid)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("kinds", [[SEGMENTATION], []], ids=["with a segmentation", "without"])
+@pytest.mark.parametrize("kind", [*OF_GROUPS, REGIONS])
+def test_reports_of_every_kind_say_it_in_their_groups_and_are_valid(
+    case: Case, validator: Callable[[str], str], tmp_path: Path, kind: ObjectKind, kinds: list[ObjectKind], language: str
+) -> None:
+    result = with_changes(case.result, GROWN, SAME)
+    profile = with_objects(*kinds, kind, *([OF_GROUPS[0]] if kind is REGIONS else []), language=language)
+    objects = encode.encode(result, case.headers, profile)
+    assert encode.compare(objects, result) is None
+    assert encode.compare(objects, with_changes(case.result, SAME, SAME)) == ReportMismatch(2 if kind is REGIONS else 1)
+    report = report_of(objects, kind)
+    codes = [named(list(group.ContentSequence), DIFFERENCE)[0].ConceptCodeSequence[0].CodeValue for group in groups_of(report)]
+    assert codes == ["15454001", "129723006"]
+    assert report.PertinentOtherEvidenceSequence
+    made = tuple(one for one in objects if one.kind is kind)
+    assert new_complaints(validator, case.headers, tmp_path / "spool-base", made, tmp_path) == set()
+    if language == "fr":
+        assert {key for key, _ in codes_of(report) if not is_in_table(key)} == set()
+
+
+@pytest.mark.parametrize(
+    ("language", "grown", "new"),
+    [
+        (
+            "en",
+            "; score 0.81. Grown since 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). Volume doubling time: ",
+            "; score 0.81. New since 2025-03-14: the algorithm marked nothing at this place then.",
+        ),
+        (
+            "fr",
+            "; score 0,81. A augmenté depuis le 2025-03-14 : volume +193,3 % (+1011,4 mm³, de 523,1 à 1534,5 mm³). Temps de doublement ",
+            "; score 0,81. Nouveau depuis le 2025-03-14 : l'algorithme n'avait rien marqué à cet endroit.",
+        ),
+    ],
+)
+def test_the_report_in_words_says_it_behind_the_numbers(
+    case: Case, validator: Callable[[str], str], tmp_path: Path, language: str, grown: str, new: str
+) -> None:
+    result = with_changes(case.result, GROWN, Change(ChangeCategory.NEW, volume_mm3=99.5))
+    objects = encode.encode(result, case.headers, with_objects(TEXT, language=language))
+    assert encode.compare(objects, result) is None
+    first, second = texts_of(report_of(objects, TEXT), FINDING)
+    assert grown in first
+    assert second.endswith(new)
+    assert new_complaints(validator, case.headers, tmp_path / "spool-base", objects, tmp_path) == set()
+    other = dataclasses.replace(GROWN, volume_change_percent=93.3)
+    assert encode.compare(objects, with_changes(result, other, SAME)) == ReportMismatch(2)
+    assert encode.compare(objects, with_changes(result, None, None)) == ReportMismatch(2)
+    assert encode.compare(objects, dataclasses.replace(result, comparison=None)) == ReportMismatch(1)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_finding_without_numbers_has_its_change_in_words_too(case: Case, language: Language) -> None:
+    (first, _) = case.result.findings
+    bare = dataclasses.replace(case.result, findings=(dataclasses.replace(first, measurements=(), score=None),))
+    result = with_changes(bare, GROWN)
+    objects = encode.encode(result, case.headers, with_objects(TEXT, language=language))
+    assert encode.compare(objects, result) is None
+    assert encode.compare(objects, with_changes(bare, dataclasses.replace(GROWN, doubling_time_days=811))) == ReportMismatch(1)
+
+
+def test_a_caption_says_it_in_a_few_words(case: Case) -> None:
+    category = {one: dataclasses.replace(SAME, category=one) for one in ChangeCategory}
+    said = {}
+    for language in Language:
+        for change in (GROWN, SAME, category[ChangeCategory.SHRUNK], category[ChangeCategory.NEW], category[ChangeCategory.NOT_COMPARED]):
+            result = with_changes(case.result, change, change)
+            text = describe(result.findings[0], result, language).replace("\N{NO-BREAK SPACE}", " ")
+            said[language, change.category] = re.split(r"score \S+, ", text)[1]
+    assert list(said.values()) == [
+        "grown since 2025-03-14 (volume +193 %)",
+        "unchanged since 2025-03-14 (volume −4 %)",
+        "smaller than on 2025-03-14 (volume −4 %)",
+        "new since 2025-03-14",
+        "not compared with the study of 2025-03-14",
+        "augmenté depuis le 2025-03-14 (volume +193 %)",
+        "inchangé depuis le 2025-03-14 (volume −4 %)",
+        "diminué depuis le 2025-03-14 (volume −4 %)",
+        "nouveau depuis le 2025-03-14",
+        "non comparé à l'examen du 2025-03-14",
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_page_says_each_change_and_what_has_no_counterpart(case: Case, tmp_path: Path, language: str) -> None:
+    result = with_changes(case.result, GROWN, SAME)
+    profile = dataclasses.replace(PAGE, language=language)  # type: ignore[arg-type]
+    text = text_of(page_of(dataclasses.replace(case, result=result), profile), tmp_path)
+    wanted = {
+        "en": ("Change over time", "1 Nodule 1: Grown since", "+193.3 %", "118 days", "2 Nodule 2: Unchanged since", "It may be gone, or"),
+        "fr": ("Évolution", "1 Nodule 1 : A augmenté", "+193,3 %", "118 jours", "2 Nodule 2 : Inchangé", "Il peut avoir disparu, ou"),
+    }[language]
+    assert [part for part in wanted if part not in text] == []
+    assert text.index("184") < text.index("118") < text.index("88")  # with what; each finding; what is not there any more
+
+
+def test_without_a_prior_the_page_has_no_such_heading(case: Case, tmp_path: Path) -> None:
+    assert "Change over time" not in text_of(page_of(case), tmp_path)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_summary_says_it_in_the_line_of_each_finding(case: Case, language: str) -> None:
+    result = with_changes(case.result, GROWN, SAME)
+    text = words_of(result, case, language).replace("\N{NO-BREAK SPACE}", " ")
+    flat = re.sub(r"\s+", " ", text)
+    assert ("(volume +193 %)" in flat, "(volume −4 %)" in flat) == (True, True)
+    assert ("ct-lung-nodule 3, mar" in flat, "184" in flat) == (True, True)
+    plain = words_of(case.result, case, language)
+    assert "2025-03-14" not in plain
 
 
 @pytest.mark.parametrize("category", ChangeCategory)

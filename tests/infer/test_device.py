@@ -288,6 +288,10 @@ def test_a_series_is_analysed_in_the_real_process_the_same_each_time(in_reposito
     assert [round(value) for value in finding.centre_lps] == [4, -6, 2]
     assert (first.predecessor_key, first.reservations) == ("abcd", (Reservation.COMPLETENESS_NOT_PROVEN,))
     assert codec.dump(first.findings) == codec.dump(second.findings)
+    (picture,) = first.pictures
+    assert (picture.window_centre, picture.window_width) == (40.0, 400.0)  # that of CT: it knows the modality
+    assert picture.pixels[finding.mask.origin[1] + 2, finding.mask.origin[2] + 7] == 255
+    assert codec.dump(first.pictures) == codec.dump(second.pictures)
     assert first.geometry == geometry
 
 

@@ -98,6 +98,16 @@ def test_a_result_says_whose_it_is_and_what_its_stages_gave(analysed: Analysed) 
     assert given["places"]["candidates"] >= given["scored"]["candidates"] == given["outlines"]["regions"] == 2
 
 
+def test_a_result_shows_the_slices_on_which_its_findings_are_largest(nodules: Package, analysed: Analysed) -> None:
+    assert [one.slice_index for one in analysed.pictures] == [one.mask.largest_slice for one in analysed.findings]
+    volume = chest_with_nodules()
+    assert all(one.pixels.shape == volume.voxels.shape[1:] for one in analysed.pictures)
+    on_ct = run_stages(nodules, volume, dataclasses.replace(IDENTITY, modality="CT"), Sessions(2), lambda: 0.0)
+    assert isinstance(on_ct, Analysed)
+    assert {(one.window_centre, one.window_width) for one in on_ct.pictures} == {(40.0, 400.0)}
+    assert {(one.window_centre, one.window_width) for one in analysed.pictures}.isdisjoint({(40.0, 400.0)})
+
+
 def test_the_same_inputs_give_the_same_bytes(nodules: Package, analysed: Analysed) -> None:
     again = run(nodules, chest_with_nodules())
     assert codec.dump(again) == codec.dump(analysed)

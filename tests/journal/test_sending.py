@@ -14,7 +14,7 @@ from dicom_node.config import Config, load_config
 from dicom_node.journal.tables import deliveries
 from dicom_node.roles.worker import _recorded
 from dicom_node.sending import Sending
-from dicom_node.values import AETitle, DeliveryState, Held, Holding, PeerName, Proof
+from dicom_node.values import AETitle, DeliveryState, Held, Holding, PeerName, Proof, SeriesHeaders, StoredSeries
 from tests.deliver.objects import write_result
 from tests.peers.archive import Archive
 
@@ -34,6 +34,10 @@ def load(folder: Path, port: int = 104, may: str = '"send", "receive"') -> Confi
     return load_config(folder / "node.toml")
 
 
+def no_images(_: StoredSeries) -> SeriesHeaders:
+    raise errors.ImageMissing
+
+
 @pytest.fixture
 def make(book: Book, tmp_path: Path) -> Callable[..., Sending]:
     """Makes what sends, with a result of two objects on its way to a destination."""
@@ -41,7 +45,7 @@ def make(book: Book, tmp_path: Path) -> Callable[..., Sending]:
     kept = journal.Kept(tmp_path / "kept")
 
     def make(**settings: Any) -> Sending:
-        return Sending(load(tmp_path, **settings), book.clock, book.engine, book.client, kept)
+        return Sending(load(tmp_path, **settings), book.clock, book.engine, book.client, kept, no_images)
 
     return make
 
@@ -68,7 +72,7 @@ def answer(sending: Sending, attempt: int, *statuses: int | None) -> None:
     for one, status in zip(waiting, statuses, strict=True):
         outcome = deliver.Outcome.RETRY_LATER if status is None else deliver.outcome_of(status)
         sent.append(deliver.Sent(Path(one.file), one.sop_class_uid, one.sop_instance_uid, outcome, status))
-    sending.write_outcomes(job, waiting, sent)
+    sending.write_outcomes(job, waiting, deliver.Answers(tuple(sent)))
 
 
 def fail(sending: Sending, attempt: int, error: Exception) -> None:
@@ -128,7 +132,7 @@ def test_the_outcome_of_a_slower_twin_is_not_logged(book: Book, make: Callable[.
     answer(sending, 0, 0x0000, 0x0000)
     events.clear()
     refused = [deliver.Sent(Path(one.file), "1.2", "1.2", deliver.Outcome.NEVER, REFUSED) for one in waiting]
-    sending.write_outcomes(job, waiting, refused)
+    sending.write_outcomes(job, waiting, deliver.Answers(tuple(refused)))
     assert events == []
     assert states(book) == [("sent", None)] * 2
 

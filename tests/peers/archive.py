@@ -34,6 +34,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
+from pynetdicom.transport import AssociationServer
 
 from dicom_node.deliver.checkpoint import guard
 
@@ -129,6 +130,7 @@ class Archive:
         self._headers: dict[str, Dataset] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self._server: AssociationServer | None = None
         self._ae = _Entity(ae_title)
         self._ae.maximum_pdu_size = pdu_bytes
         self._ae.maximum_associations = 50
@@ -161,6 +163,7 @@ class Archive:
         ]
         server = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=self._tls)
         assert server is not None
+        self._server = server
         self.port = server.socket.getsockname()[1]
         return self
 
@@ -175,6 +178,12 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def add_class(self, sop_class: str) -> None:
+        """Take objects of one more class, from the next association on."""
+        self._ae.add_supported_context(sop_class, list(TRANSFER_SYNTAXES), scu_role=True, scp_role=True)
+        assert self._server is not None
+        self._server.contexts = self._ae.supported_contexts
 
     # -- what a test asks --------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ def test_the_node_starts_answers_and_stops(node: Callable[..., NodeProcess]) -> 
     running = node(models=())
     assert answers_echo(running.port)
     assert not answers_echo(running.port, calling="STRANGER")
-    assert running.status() == {"studies": [], "refused": []}
+    assert running.status() == {"studies": [], "refused": [], "not_accepted": []}
     assert {line["role"] for line in running.events("RoleStarted")} >= {"receiver", "worker"}
     assert running.stop() == 0
     assert not answers_echo(running.port)

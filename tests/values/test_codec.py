@@ -26,6 +26,7 @@ from dicom_node.values import (
     Measurement,
     NotAnalysed,
     PackageRef,
+    Picture,
     Refused,
     Reservation,
     Stage,
@@ -52,6 +53,14 @@ GEOMETRIES = st.builds(
     Geometry, st.sampled_from(Form), st.lists(st.builds(FrameRef, TEXT, st.integers(1, 9)), max_size=3).map(tuple),
     st.tuples(*[st.integers(1, 99)] * 3), st.tuples(NUMBER, NUMBER, NUMBER), st.none() | NUMBER, st.none() | AFFINE, st.none() | TEXT,
 )  # fmt: skip
+PICTURES = st.builds(
+    Picture,
+    st.integers(0, 500),
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=5)),
+    NUMBER,
+    NUMBER,
+    st.integers(1, 4),
+)
 PACKAGES = st.builds(PackageRef, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.booleans())
 ALL_REASONS = st.one_of(
     *[st.builds(kind) for kind in vars(reasons).values() if isinstance(kind, type) and issubclass(kind, reasons.Reason)]
@@ -61,7 +70,7 @@ RESULTS = st.builds(
     looked_for=st.lists(CODES, max_size=2).map(tuple), findings=st.lists(FINDINGS, max_size=2).map(tuple), threshold=st.none() | NUMBER,
     reservations=st.lists(st.sampled_from(Reservation), max_size=2).map(tuple),
     stages=st.lists(st.builds(Stage, TEXT, TEXT, NUMBER, st.just((("candidates", 3.0),))), max_size=2).map(tuple),
-    predecessor_key=st.none() | TEXT,
+    predecessor_key=st.none() | TEXT, pictures=st.lists(PICTURES, max_size=2).map(tuple),
 ) | st.builds(NotAnalysed, TEXT, TEXT, TEXT, st.none() | PACKAGES, ALL_REASONS)  # fmt: skip
 
 
@@ -71,6 +80,15 @@ def test_a_value_is_read_back_as_it_was_written(value: object) -> None:
     content = codec.dump(value)
     assert _comparable(codec.load(content)) == _comparable(value)
     assert codec.dump(codec.load(content)) == content
+
+
+@settings(deadline=None)
+@given(RESULTS.filter(lambda result: isinstance(result, Analysed)))
+def test_a_result_that_was_kept_before_there_were_pictures_is_read_as_one_without(result: Analysed) -> None:
+    plain = json.loads(codec.dump(result))
+    del plain["fields"]["pictures"]
+    old = codec.load(json.dumps(plain).encode())
+    assert _comparable(old) == _comparable(dataclasses.replace(result, pictures=()))
 
 
 @settings(deadline=None)

@@ -1,0 +1,70 @@
+"""What pictures and pages say of a finding and of the place of a slice, in a few words."""
+
+from dicom_node.texts import Language, render_concept, render_number, render_report
+from dicom_node.values import Analysed, Finding, Measurement
+
+from .changes import date_of_prior
+from .inputs import Inputs
+from .titles import LATERALITY
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"  # between a number and its unit
+
+
+def name_site(finding: Finding, language: Language) -> str:
+    """Site and side, such as `Lung, left`; empty where neither is known."""
+    side = None if finding.laterality is None else LATERALITY[finding.laterality]
+    return ", ".join(render_concept(one, language) for one in (finding.site, side) if one is not None)
+
+
+def list_measurements(finding: Finding, language: Language) -> list[str]:
+    """Each measurement with its unit, such as `long axis 10.4 mm`."""
+    return [_measurement(one, language) for one in finding.measurements]
+
+
+def write_number(value: float, digits: int, language: Language) -> str:
+    """A number as print has it, with a true minus, which not every character set of a report knows."""
+    return render_number(value, digits, language).replace("-", "\N{MINUS SIGN}")
+
+
+def write_score(finding: Finding, language: Language) -> str:
+    """The score with two decimals; empty where there is none."""
+    return "" if finding.score is None else write_number(finding.score, 2, language)
+
+
+def write_change(finding: Finding, result: Analysed, language: Language) -> str:
+    """What has become of it in a few words, such as `grown since 2025-03-14 (volume +193 %)`; empty without a comparison."""
+    change = finding.change
+    if change is None:
+        return ""
+    percent = "" if change.volume_change_percent is None else write_number(change.volume_change_percent, 0, language)
+    signed = f"+{percent}" if percent[:1].isdigit() else percent
+    return render_report(f"short-{change.category}", language, date=date_of_prior(result), percent=signed)
+
+
+def describe(finding: Finding, result: Analysed, language: Language) -> str:
+    """A finding in a line: `2 Nodule, Lung, left: volume 523.1 mm³, long axis 10.4 mm, score 0.81, new since 2025-03-14`."""
+    score = [] if finding.score is None else [render_report("score-of", language, score=write_score(finding, language))]
+    changes = [write_change(finding, result, language)] if finding.change is not None else []
+    facts = ", ".join([*list_measurements(finding, language), *score, *changes])
+    name = ", ".join(part for part in (f"{finding.number}{_NO_BREAK}{finding.label}", name_site(finding, language)) if part)
+    colon = " : " if language is Language.FRENCH else ": "
+    return f"{name}{colon}{facts}" if facts else name
+
+
+def name_slice(inputs: Inputs, index: int, language: Language) -> str:
+    """Where a slice lies in the volume and what it is called in the archive: `Slice 12 of 133, Instance Number 45`."""
+    result = inputs.result
+    frame = result.geometry.frames[index]
+    instance = inputs.instances[frame.sop_instance_uid]
+    parts = [render_report("slice", language, number=index + 1, count=len(result.geometry.frames))]
+    parts += [render_report("instance", language, number=number) for number in instance.attribute("InstanceNumber")[:1]]
+    if len(instance.frames) > 1:
+        parts.append(render_report("frame", language, number=frame.frame_number))
+    return ", ".join(parts)
+
+
+def _measurement(measurement: Measurement, language: Language) -> str:
+    value = write_number(measurement.value, measurement.digits, language)
+    derivation = "" if measurement.derivation is None else f" ({render_concept(measurement.derivation, language)})"
+    number = _NO_BREAK.join(part for part in (value, render_concept(measurement.unit, language)) if part)
+    return f"{render_concept(measurement.concept, language)}{derivation} {number}"
