@@ -14,7 +14,7 @@ from .sizes import long_axis_mm, radius_mm, volume_mm3, voxel_mm3
 _LIMIT_PERCENT = 25.0
 # A mask ends at voxels: the radius of a ball of its volume is about this part of a voxel off, which matters for small nodules on coarse
 # grids: their limit lies higher. Assumed; docs/follow.md has what comes of it on phantoms.
-_EDGE_VOXELS = 0.15
+_EDGE_VOXELS = 0.2
 
 
 def find_change(current: Finding, prior: Finding, geometry: Geometry, prior_geometry: Geometry, distance_mm: float, days: int) -> Change:

@@ -18,14 +18,17 @@ from .sizes import volume_mm3
 from .surfaces import lay_over
 
 _DIGITS = 4
-# Two pairs agree where their shifts differ by no more; breathing alone moves neighbours apart by as much.
-_AGREE_MM = 8.0
+# Two pairs agree where their shifts differ by no more; breathing alone moves neighbours apart by as much, and by 8 mm two unlike pairs
+# agree by chance as often as not (phantoms).
+_AGREE_MM = 6.0
 # A nodule may grow between two scans, but not to any size: of one pair, one volume is at most so many times the other.
 _LARGEST_RATIO = 8.0
 # So many pairs must agree: by chance three seldom do, two only where there are few to choose from, and of many findings more do.
-_LEAST_PAIRS, _FEW, _LEAST_SHARE = 3, 3, 0.4
+_LEAST_PAIRS, _FEW, _LEAST_SHARE = 3, 3, 0.5
 # How far the same place lies from itself in coordinates of two examinations, and of two series of one.
 _OTHER_FRAME_MM, _SAME_FRAME_MM = 40.0, 8.0
+# The surface of the lungs says no more than so much of what lies within, however well it fits: half of the maps' spacing.
+_LEAST_ERROR_MM = 3.0
 
 
 def register(current: Analysed, prior: Analysed) -> Registration:
@@ -39,7 +42,8 @@ def _by_body_maps(current: Analysed, prior: Analysed) -> Registration | None:
     fit = lay_over(prior.body_map, current.body_map)
     if fit is None:
         return None
-    return Registration(RegistrationMethod.BODY_MAP, as_affine(fit.current_from_prior, _DIGITS), round(fit.error_mm, 1), fit.points)
+    error_mm = round(max(fit.error_mm, _LEAST_ERROR_MM), 1)
+    return Registration(RegistrationMethod.BODY_MAP, as_affine(fit.current_from_prior, _DIGITS), error_mm, fit.points)
 
 
 def _by_findings(current: Analysed, prior: Analysed) -> Registration | None:

@@ -89,8 +89,10 @@ def test_the_root_says_with_what_it_was_compared_and_what_has_no_counterpart(cas
     report = opened(encoded(case, with_changes(case.result, GROWN, SAME)), Role.REPORT)
     lines = named(list(report.ContentSequence), COMMENT)[0].TextValue.split("\r\n")
     assert "on the study of 2025-03-14, 184 days earlier" in lines[-3]
-    assert lines[-2].startswith("ct-lung-nodule 3, marked on 2025-03-14 with 88.5 mm³, is not marked in these images. It may be gone, or")
-    assert lines[-1].startswith("ct-lung-nodule 4, marked on 2025-03-14 with 99.5 mm³, was not compared")
+    assert lines[-2].startswith(
+        "The region ct-lung-nodule 3, marked on 2025-03-14 with 88.5 mm³, is not marked in these images. It may be gone, or"
+    )
+    assert lines[-1].startswith("The region ct-lung-nodule 4, marked on 2025-03-14 with 99.5 mm³, was not compared")
 
 
 def test_that_scans_do_not_fit_is_said(case: Case) -> None:
@@ -203,7 +205,7 @@ def test_the_page_says_each_change_and_what_has_no_counterpart(case: Case, tmp_p
     text = text_of(page_of(dataclasses.replace(case, result=result), profile), tmp_path)
     wanted = {
         "en": ("Change over time", "1 Nodule 1: Grown since", "+193.3 %", "118 days", "2 Nodule 2: Unchanged since", "It may be gone, or"),
-        "fr": ("Évolution", "1 Nodule 1 : A augmenté", "+193,3 %", "118 jours", "2 Nodule 2 : Inchangé", "Il peut avoir disparu, ou"),
+        "fr": ("Évolution", "1 Nodule 1 : A augmenté", "+193,3 %", "118 jours", "2 Nodule 2 : Inchangé", "Elle peut avoir disparu, ou"),
     }[language]
     assert [part for part in wanted if part not in text] == []
     assert text.index("184") < text.index("118") < text.index("88")  # with what; each finding; what is not there any more

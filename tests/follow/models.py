@@ -48,24 +48,23 @@ def analyse(volume: Volume, key: str) -> Analysed:
     return result
 
 
-def main() -> int:
-    """Print a line for each planted nodule of each pair; 1 where one that both scans show was not matched, or wrongly."""
+def tabulate() -> tuple[list[str], bool]:
+    """A line for each planted nodule of each pair; whether each that both scans show was matched, and no other."""
     prior = analyse(scan(PLANTED, Motion()), "prior")
     later = tuple(
         dataclasses.replace(one, diameter_mm=one.diameter_mm * ratio ** (1 / 3))
         for one, ratio in zip(PLANTED, RATIOS, strict=True)
         if ratio
     )
-    print("| motion | nodule | true ratio | said | volume | off |\n|---|---|--:|---|--:|--:|")
-    matched = missed = wrong = 0
+    lines = ["| motion | planted nodule | true ratio | said | volume | place off, stated |", "|---|---|--:|---|--:|---|"]
+    is_right = True
     for name, motion in MOTIONS.items():
         result = follow.compare_with_prior(analyse(scan((*later, NEW), motion), "current"), prior, REFERENCE, "20250701")
         assert result.comparison is not None
         registration = result.comparison.registration
         affine = np.array(registration.current_from_prior)
-        for number, nodule in enumerate((*PLANTED, NEW)):
+        for nodule, ratio in zip((*PLANTED, NEW), (*RATIOS, None), strict=True):
             home = np.array(nodule.centre_lps)
-            true_ratio = (*RATIOS, None)[number]
             off_mm = float(np.linalg.norm(affine[:3, :3] @ home + affine[:3, 3] - motion.forward(home)))
             before = next((one for one in prior.findings if np.linalg.norm(np.array(one.centre_lps) - home) < 8), None)
             now = next((one for one in result.findings if np.linalg.norm(motion.backward(np.array(one.centre_lps)) - home) < 8), None)
@@ -73,16 +72,23 @@ def main() -> int:
             change = now.change if now is not None else None if gone is None else gone.change
             percent = "" if change is None or change.volume_change_percent is None else f"{change.volume_change_percent:+.0f} %"
             said = "not marked in either" if change is None else str(change.category)
-            print(f"| {name} | {nodule.centre_lps} | {true_ratio or ''} | {said} | {percent} | {off_mm:.1f} mm |")
-            if before is not None and now is not None and true_ratio:
-                is_right = now.change is not None and now.change.prior_number == before.number
-                matched, missed = matched + is_right, missed + (not is_right)
-            elif now is not None and now.change is not None:
-                wrong += now.change.prior_number is not None
-        others = sum(one.change is not None and one.change.prior_number is not None for one in result.findings)
-        print(f"| {name} | all {len(result.findings)} findings | | {others} matched | | stated {registration.error_mm} mm |")
-    print(f"\nfollow.models: pairs={len(MOTIONS)} matched={matched} missed={missed} wrong={wrong}")
-    return int(missed + wrong > 0)
+            known = "new" if nodule is NEW else "gone" if ratio is None else f"{ratio:g}"
+            lines.append(
+                f"| {name} | {nodule.diameter_mm:g} mm, {nodule.side} | {known} | {said} | {percent} "
+                f"| {off_mm:.1f}, {registration.error_mm} mm |"
+            )
+            wanted = before.number if before is not None and now is not None and ratio else None
+            is_right &= now is None or now.change is None or now.change.prior_number == wanted
+        matched = sum(one.change is not None and one.change.prior_number is not None for one in result.findings)
+        lines.append(f"| {name} | all findings | {len(result.findings)} | {matched} matched | | |")
+    return lines, is_right
+
+
+def main() -> int:
+    """Print the table; 1 where a planted nodule was not matched, or wrongly."""
+    lines, is_right = tabulate()
+    print("\n".join(lines))
+    return int(not is_right)
 
 
 if __name__ == "__main__":

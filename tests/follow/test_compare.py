@@ -77,10 +77,10 @@ def test_where_the_scans_cannot_be_laid_over_each_other_nothing_is_called_new_or
 def test_what_lies_outside_of_the_other_scan_is_neither_new_nor_gone() -> None:
     low = Nodule((60.0, 40.0, -70.0), 8.0, 8.0)
     short = dataclasses.replace(EXACT, cut_share=0.4)
-    now_short = compared(make_pair(3, Motion((5.0, 0.0, 10.0)), nodules=(*ALL[:3], low), prior=EXACT, current=short))
+    now_short = compared(make_pair(3, Motion((5.0, 0.0, 10.0)), nodules=(ALL[0], ALL[2], low), prior=EXACT, current=short))
     assert now_short.comparison is not None
     assert [one.change.category for one in now_short.comparison.unmatched] == [ChangeCategory.NOT_COMPARED]
-    then_short = compared(make_pair(3, Motion((5.0, 0.0, 10.0)), nodules=(*ALL[:3], low), prior=short, current=EXACT))
+    then_short = compared(make_pair(3, Motion((5.0, 0.0, 10.0)), nodules=(ALL[0], ALL[2], low), prior=short, current=EXACT))
     said = [one.change.category for one in then_short.findings if one.change]
     assert said.count(ChangeCategory.NOT_COMPARED) == 1
     assert ChangeCategory.NEW not in said
