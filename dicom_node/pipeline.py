@@ -6,6 +6,7 @@ asks the destination whether it holds it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
@@ -14,6 +15,7 @@ from dicom_node.node import Node, is_to_try_again
 from dicom_node.sending import Destination, Sending
 from dicom_node.values import (
     Accepted,
+    Analysed,
     AssembledSeries,
     CompletenessRule,
     DicomObject,
@@ -57,7 +59,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
     for choice in (answer for answer in answers if isinstance(answer, Accepted) and answer.chosen):
         series = next(one for one in study if one.headers.series_instance_uid == choice.series_instance_uid)
         source = next(one for one in stored if one.series_instance_uid == choice.series_instance_uid)
-        identity = step(node.identify, choice, source)  # the result's key; the same inputs give the same
+        identity = step(node.identify, choice, source, series.headers)  # the result's key; the same inputs give the same
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
             return  # a person cancelled it meanwhile, or more has come and another job makes it of that
@@ -108,7 +110,8 @@ def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Send
         objects: tuple[DicomObject, ...] | Reason = ()
         if source is not None:
             result, headers = source
-            objects = make_objects(result, headers, to.profile, sending.find_replaced(result, to.name))
+            replaced, prior = sending.find_replaced(result, to.name), sending.find_prior(result, to.name)
+            objects = make_objects(result, headers, to.profile, replaced, prior)
         sending.write_anew(job, refused, to, source, objects)
 
 
@@ -131,7 +134,8 @@ def assemble_series(stored: StoredSeries, node: Node) -> AssembledSeries:
 
 
 def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, series: AssembledSeries, node: Node) -> Result:
-    """Run the package in the inference process; a process that dies or hangs is an outcome, after as many tries as configured."""
+    """Run the package in the inference process, and compare with the prior; a process that dies or hangs is an outcome, after as many
+    tries as configured."""
     kept = node.find_result(choice, identity)
     if kept is not None:
         return kept
@@ -141,7 +145,7 @@ def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, se
     reason: Reason = ModelFailed(tries)
     for _ in range(tries):
         try:
-            return node.infer(choice, identity, stored, geometry)
+            return node.compare_with_prior(node.infer(choice, identity, stored, geometry), identity)
         except ChildRaised as error:
             if error.for_now:
                 raise  # a disk that is away says nothing about the model: another job tries again later
@@ -161,12 +165,13 @@ def encode_result(
     Where nothing was analysed there are only those for destinations that want to hear of it; its reason is shown by `status` in any case.
     Destinations that are to get the same bytes share the objects: encoding and reading back take seconds.
     """
-    encoded: dict[tuple[encode.Profile, ReportRef | None], tuple[DicomObject, ...]] = {}
+    encoded: dict[tuple[encode.Profile, ReportRef | None, ReportRef | None], tuple[DicomObject, ...]] = {}
     made = {}
     for destination in destinations:
         if isinstance(result, NotAnalysed) and (not destination.peer.says_not_analysed or is_to_try_again(result)):
             continue  # who is told that the model has died would get the result that another try gives under the same UIDs
-        form = destination.profile, sending.find_replaced(result, destination.name)
+        replaced, prior = sending.find_replaced(result, destination.name), sending.find_prior(result, destination.name)
+        form = destination.profile, replaced, prior
         if form not in encoded:
             objects = make_objects(result, series.headers, *form)
             if isinstance(objects, Reason):
@@ -177,19 +182,31 @@ def encode_result(
 
 
 def make_objects(
-    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None, prior: ReportRef | None
 ) -> tuple[DicomObject, ...] | Reason:
-    """The objects of a result in one form, read back; the reason where they differ from the result."""
+    """The objects of a result in one form, read back; the reason where they differ from the result.
+
+    `replaced` and `prior` are reports at the destination: the one that this one replaces, and the one of the study compared with.
+    """
     try:
         if isinstance(result, NotAnalysed):
             objects = encode.encode_refusal(result, headers, profile)
             difference = encode.compare_refusal(objects, result)
         else:
-            objects = encode.encode(result, headers, profile, replaced)
-            difference = encode.compare(objects, result)
+            told = with_prior_report(result, prior)
+            objects = encode.encode(told, headers, profile, replaced)
+            difference = encode.compare(objects, told)
     except EncodingError as error:
         return NotEncodable(error.step)
     return objects if difference is None else difference
+
+
+def with_prior_report(result: Analysed, report: ReportRef | None) -> Analysed:
+    """The result with the report of its prior as a destination has it."""
+    comparison = result.comparison
+    if comparison is None:
+        return result
+    return replace(result, comparison=replace(comparison, prior=replace(comparison.prior, report=report)))
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

@@ -50,6 +50,8 @@ def comparison_sentences(result: Analysed, language: Language) -> list[str]:
         return []
     error_mm = comparison.registration.error_mm
     sentences = [render_report("compared", language, date=date_of_prior(result), days=comparison.days, error_mm=error_mm)]
+    if comparison.prior.version not in ("", result.package.version):
+        sentences.append(render_report("compared-version", language, version=comparison.prior.version))
     if not comparison.is_certain:
         sentences.append(render_report("compared-uncertain", language))
     return sentences + [_unmatched(one, result, language) for one in comparison.unmatched]

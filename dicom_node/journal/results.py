@@ -1,17 +1,32 @@
 """Results and answers: what became of a study."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
 from dicom_node.errors import ImagesHaveLeft
 from dicom_node.log import StudyFailed, log
-from dicom_node.values import Accepted, Answer, DeliveryState, Priority, Proof, Refused, ResultIdentity, codec, derive_key
+from dicom_node.values import (
+    Accepted,
+    Answer,
+    DeliveryState,
+    PatientDigests,
+    Priority,
+    PriorRef,
+    Proof,
+    Refused,
+    ResultIdentity,
+    codec,
+    derive_key,
+)
 from dicom_node.values.records import ResultRecord
 
 from .store import insert_unless_there
 from .tables import answers, deliveries, instances, is_going, results, series, studies, was_out_of_service
+
+_PRIORS = 8  # are looked at, the latest first
 
 # What `failure` and `error` say of what a person ended.
 CANCELLED = "CancelledByOperator"
@@ -76,6 +91,39 @@ def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Acce
         .limit(1)
     ).first()
     return None if row is None else (row.key, row.predecessor or "")
+
+
+def find_prior(
+    connection: sa.Connection, choice: Accepted, study_instance_uid: str, patient: PatientDigests, is_kept: Callable[[str], bool]
+) -> PriorRef | None:
+    """The newest result of the choice's package on an earlier study of the patient, of those whose value is kept.
+
+    Birth dates must be known and the same, and family names where both are known: an ID may have been given twice.
+    """
+    if patient.birth_digest is None:
+        return None
+    same_name: sa.ColumnElement[bool] = sa.true()
+    if patient.family_digest is not None:
+        same_name = sa.or_(results.c.family_digest.is_(None), results.c.family_digest == patient.family_digest)
+    rows = connection.execute(
+        sa.select(results)
+        .where(
+            results.c.patient_digest == patient.patient_digest,
+            results.c.package == choice.package,
+            results.c.study_date < patient.study_date,
+            results.c.study_instance_uid != study_instance_uid,
+            results.c.birth_digest == patient.birth_digest,
+            same_name,
+            results.c.findings.is_not(None),
+            results.c.kept != "",
+        )
+        .order_by(results.c.study_date.desc(), results.c.study_instance_uid, results.c.number.desc())
+        .limit(_PRIORS)
+    )
+    for row in rows:
+        if is_kept(row.kept):
+            return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version)
+    return None
 
 
 def write_result(connection: sa.Connection, record: ResultRecord) -> None:

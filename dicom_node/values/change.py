@@ -42,13 +42,15 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class PriorRef:
-    """The result that another one was compared with: of which study and series, from which day (DA), and the report of it that was sent."""
+    """The result that another one was compared with: of which study and series, from which day (DA), by which version of the package,
+    and the report of it that was sent."""
 
     study_instance_uid: str
     series_instance_uid: str
     study_date: str
     result_key: str
     report: ReportRef | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

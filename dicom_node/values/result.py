@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from .change import Change, Comparison
+from .change import Change, Comparison, PriorRef
 from .geometry import Affine, Geometry
 from .instance import CodedConcept
 from .reasons import Reason
@@ -143,11 +143,31 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class PatientDigests:
+    """Whose study it is, by digests that only who has the site's secret can make, and its day (DA). None: absent in the header.
+
+    `patient_digest` is of issuer and Patient ID; the others are of birth date and family name, which say whether that is plausible.
+    """
+
+    patient_digest: str
+    birth_digest: str | None
+    family_digest: str | None
+    study_date: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResultIdentity:
-    """What a result is known by: the digest of all that decides it, and the key of the result that it replaces."""
+    """What a result is known by: the digest of all that decides it, and the key of the result that it replaces.
+
+    `patient` and `prior` are None where findings are not followed over time, or cannot be. `prior_key` is that of the result that it is,
+    or was, compared with; it stays when that has left.
+    """
 
     key: str
     predecessor_key: str | None
+    patient: PatientDigests | None = None
+    prior: PriorRef | None = None
+    prior_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,15 @@ def test_the_root_says_with_what_it_was_compared_and_what_has_no_counterpart(cas
     assert lines[-1].startswith("The region ct-lung-nodule 4, marked on 2025-03-14 with 99.5 mm³, was not compared")
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_that_another_version_made_the_prior_is_said(case: Case, language: str) -> None:
+    for version, is_said in (("1.0.9", True), (case.result.package.version, False), ("", False)):
+        prior = dataclasses.replace(COMPARISON.prior, version=version)
+        result = with_changes(case.result, GROWN, SAME, comparison=dataclasses.replace(COMPARISON, prior=prior))
+        report = opened(encoded(case, result, language), Role.REPORT)
+        assert ("1.0.9" in named(list(report.ContentSequence), COMMENT)[0].TextValue) is is_said
+
+
 def test_that_scans_do_not_fit_is_said(case: Case) -> None:
     lost = dataclasses.replace(COMPARISON, is_certain=False, unmatched=())
     change = Change(ChangeCategory.NOT_COMPARED, volume_mm3=100.0)
