@@ -3,12 +3,18 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from dicom_node import follow
 from dicom_node.follow.surfaces import lay_over
 from dicom_node.values import BodyMap, Registration, RegistrationMethod
 from tests.follow.phantoms import Motion, Nodule, Pair, Scan, make_pair
+
+Labels = npt.NDArray[np.uint8]
 
 WITHOUT_MAP = Scan(has_body_map=False, miss_share=0.0, false_count=0)
 PERFECT = Scan(miss_share=0.0, false_count=0, edge_mm=0.0)
@@ -90,3 +96,17 @@ def test_scans_of_one_frame_of_reference_are_taken_as_they_lie() -> None:
 def test_the_same_results_give_the_same_registration() -> None:
     pair = make_pair(9, Motion((20.0, 10.0, 5.0), (3.0, 2.0, 1.0), 10.0))
     assert registered(pair) == registered(pair)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    *[hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9), elements=st.integers(0, 2))] * 2,
+    st.sampled_from([6.0, -6.0]),
+)
+def test_whatever_two_maps_show_they_fit_or_do_not(prior: Labels, current: Labels, step_mm: float) -> None:
+    """A map that shows nothing, one voxel, one slice or noise fails nobody's study."""
+    affines = [
+        ((0.0, 0.0, 6.0, x), (0.0, 6.0, 0.0, 0.0), (mm, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)) for x, mm in ((0.0, 6.0), (9.0, step_mm))
+    ]
+    fit = lay_over(BodyMap(prior, affines[0]), BodyMap(current, affines[1]))
+    assert fit is None or (np.isfinite(fit.current_from_prior).all() and fit.error_mm >= 0)
