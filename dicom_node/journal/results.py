@@ -127,9 +127,15 @@ def find_prior(
 
 
 def write_result(connection: sa.Connection, record: ResultRecord) -> None:
-    """Record a result once; the same key again changes nothing, but for one that was not analysed, or was removed by a rule since."""
+    """Record a result once; the same key again changes nothing, but for one that was not analysed, or was removed by a rule since.
+
+    Whose it is is added to what a version before this one recorded.
+    """
     if insert_result(connection, record):
         return
+    if record.patient_digest is not None:
+        whose = {name: getattr(record, name) for name in ("patient_digest", "birth_digest", "family_digest", "study_date")}
+        connection.execute(results.update().where(results.c.key == record.key, results.c.patient_digest.is_(None)).values(whose))
     is_open: sa.ColumnElement[bool] = results.c.findings.is_(None)
     if record.findings is not None:  # one whose value was lost stays what was sent, where another try fails
         is_open = sa.or_(is_open, results.c.kept == "")

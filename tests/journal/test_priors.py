@@ -80,6 +80,7 @@ def test_without_a_birth_date_there_is_no_prior(book: Book) -> None:
 def test_what_was_recorded_by_an_older_program_is_no_prior(book: Book) -> None:
     old = dataclasses.replace(FIRST, patient_digest=None, birth_digest=None, family_digest=None, study_date=None)
     assert found(book, old) is None
+    assert found(book, FIRST) == FIRST.key  # until its study is judged again
 
 
 def test_a_journal_made_again_knows_it(book: Book) -> None:
