@@ -3,7 +3,7 @@
 # Both set themselves up in .venv from the pinned and hashed lock files; nothing else on the machine is touched, except that
 # `make test`, where it runs as root on Debian, installs the peers that the tests talk to (tests/peers/install).
 
-.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short profiles follow lint setup peers lock
+.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short profiles pictures follow lint setup peers lock
 .DEFAULT_GOAL := test
 .SILENT:
 MAKEFLAGS += --no-print-directory
@@ -46,6 +46,11 @@ profiles: $(READY) peers
 # Findings over time on made pairs whose truth is known, and through the shipped model: writes the tables of docs/follow.md (ten minutes).
 follow: $(READY)
 	$(PYTHON) -m tests.follow --page docs/follow.md
+
+# The pictures of the docs: a real CT study through the node, in OHIF and in Orthanc's own viewer; needs ../shared. Look at each of them.
+pictures: $(READY) peers
+	$(PYTHON) -m tests.pictures
+	$(PYTHON) -m tests.pictures --language fr
 
 # Can the matrix fail? Breaks durability on purpose in a copy, one way at a time.
 faults-selftest: $(READY) peers

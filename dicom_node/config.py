@@ -276,7 +276,7 @@ class Peer(Section):
     objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
     language: Literal["en", "fr"] | None = None
-    says_not_analysed: bool = False
+    says_not_analysed: bool | tuple[str, ...] = False  # the packages by name; true: all of them
     deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come
     tls: PeerTLS | None = None  # for the associations that the node requests; those that it accepts have the receiver's
@@ -284,6 +284,11 @@ class Peer(Section):
     _ae_title = field_validator("ae_title")(_title)
     _commits_as = field_validator("commits_as")(lambda titles: tuple(map(_title, titles)))
     _objects = field_validator("objects")(_fitting)
+
+    def hears_of(self, package: str) -> bool:
+        """Whether it is told that a package has not analysed a study that it is for."""
+        said = self.says_not_analysed
+        return said if isinstance(said, bool) else package in said
 
     @property
     def wanted(self) -> tuple[ObjectKind, ...]:

@@ -48,6 +48,7 @@ from dicom_node.values import (
     PatientDigests,
     PeerName,
     Priority,
+    PriorRef,
     Reason,
     Reservation,
     Result,
@@ -210,9 +211,26 @@ class Node:
         package gives one result for a study, on whatever volume: a better series that came later takes the place of the first.
         A prior is part of it: one that came later leads to another result when the study is judged again. One that has left does not.
         """
+        inputs, latest = self._inputs("result", choice, stored), self._find_latest(choice, stored)
         patient = self._find_patient(choice, headers)
-        inputs = (
-            "result",
+        prior, compared_with = self._find_priors(choice, stored, patient, latest)
+        prior_key = None if prior is None else prior.result_key
+        if latest is None:
+            return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key)), None, patient, prior, prior_key)
+        key, predecessor = latest
+        same = (*inputs, *_of_prior(prior_key or compared_with))
+        if derive_digest(*same, predecessor) == key or derive_digest(*same) == key:
+            return ResultIdentity(key, predecessor or None, patient, prior, prior_key or compared_with)
+        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), key), key, patient, prior, prior_key)
+
+    def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
+        """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
+        latest = self._find_latest(choice, stored)
+        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[0])
+
+    def _inputs(self, what: str, choice: Accepted, stored: StoredSeries) -> tuple[str, ...]:
+        return (
+            what,
             *sorted(instance.digest for instance in stored.instances),
             str(choice.volume),
             self.package(choice).ref.digest,
@@ -220,20 +238,21 @@ class Node:
             self.config.node.language,
             _ENCODER,
         )
+
+    def _find_latest(self, choice: Accepted, stored: StoredSeries) -> tuple[str, str] | None:
+        """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study."""
         with self.engine.begin() as connection:
-            study = stored.study_instance_uid
-            prior = None if patient is None else journal.find_prior(connection, choice, study, patient, self.kept.has)
-            latest = journal.find_latest(connection, study, choice, of_study=self._is_one_of_study(choice))
+            return journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
+
+    def _find_priors(
+        self, choice: Accepted, stored: StoredSeries, patient: PatientDigests | None, latest: tuple[str, str] | None
+    ) -> tuple[PriorRef | None, str | None]:
+        """The prior that is here now; and the key of the one that the newest result was compared with, which may have left since."""
+        with self.engine.begin() as connection:
+            study, is_kept = stored.study_instance_uid, self.kept.has
+            prior = None if patient is None else journal.find_prior(connection, choice, study, patient, is_kept)
             row = None if latest is None else journal.find_row(connection, latest[0])
-        prior_key = None if prior is None else prior.result_key
-        if latest is None:
-            return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key)), None, patient, prior, prior_key)
-        key, predecessor = latest
-        compared_with = row.prior if prior_key is None and row is not None else prior_key
-        same = (*inputs, *_of_prior(compared_with))
-        if derive_digest(*same, predecessor) == key or derive_digest(*same) == key:
-            return ResultIdentity(key, predecessor or None, patient, prior, compared_with)
-        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), key), key, patient, prior, prior_key)
+        return prior, None if row is None else row.prior
 
     def _find_patient(self, choice: Accepted, headers: SeriesHeaders) -> PatientDigests | None:
         """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it.
@@ -443,6 +462,13 @@ def load_packages(config: Config) -> tuple[Package, ...]:
     for package in packages:
         if names.count(package.ref.name) > 1:
             problems.append(Problem(package.folder / "package.toml", "package.name", package.ref.name, "a name of its own"))
+    for name, peer in config.peers.items():
+        said = () if isinstance(peer.says_not_analysed, bool) else peer.says_not_analysed
+        problems += (
+            Problem(config.file.parent / config.node.peers, f"peers.{name}.says_not_analysed", unknown, f"one of {', '.join(names)}")
+            for unknown in said
+            if unknown not in names
+        )
     if problems:
         raise SettingsError(tuple(problems))
     return tuple(packages)

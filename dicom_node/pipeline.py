@@ -23,6 +23,7 @@ from dicom_node.values import (
     NotAnalysed,
     PeerName,
     Reason,
+    Refused,
     ReportRef,
     Result,
     ResultIdentity,
@@ -63,16 +64,43 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
             return  # a person cancelled it meanwhile, or more has come and another job makes it of that
-        destinations = node.sending.destinations(source.calling)
-        made = encode_result(result, series, destinations, node.sending)
-        if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
-            result = refuse(result, made)
-            said = encode_result(result, series, destinations, node.sending)
-            made = {} if isinstance(said, Reason) else said
-        if not node.write_result(job, choice, identity, result, made, destinations):
+        if not record(job, choice, identity, result, series, source, node):
             return  # the newer job does it, or one that the next sweep starts, which finds the other result
         is_analysed = is_analysed and not is_to_try_again(result)
+    for refused in step(select.find_passed_over, node.packages, study, answers):  # what a study of this kind lets a reader expect
+        series = next(one for one in study if one.headers.series_instance_uid == refused.series_instance_uid)
+        source = next(one for one in stored if one.series_instance_uid == refused.series_instance_uid)
+        if node.sending.is_heard_of(refused.package, source.calling) and not record_refusal(job, refused, series, source, node):
+            return
     node.close_study(job, is_analysed=is_analysed)
+
+
+def record(
+    job: StudyJob,
+    choice: Accepted,
+    identity: ResultIdentity,
+    result: Result,
+    series: AssembledSeries,
+    source: StoredSeries,
+    node: Node,
+) -> bool:
+    """Record a result, and start the deliveries of its objects; False, and nothing, where `write_result` says that it may not be."""
+    destinations = node.sending.destinations(source.calling)
+    made = encode_result(result, series, destinations, node.sending)
+    if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
+        result = refuse(result, made)
+        said = encode_result(result, series, destinations, node.sending)
+        made = {} if isinstance(said, Reason) else said
+    return node.write_result(job, choice, identity, result, made, destinations)
+
+
+def record_refusal(job: StudyJob, refused: Refused, series: AssembledSeries, source: StoredSeries, node: Node) -> bool:
+    """Record that a package was for a study, took nothing of it, and why; as `record`."""
+    choice = Accepted(refused.package, refused.series_instance_uid, refused.volume, rank=(), chosen=True)
+    identity = node.identify_refusal(choice, source)
+    assert refused.reason is not None
+    uids = source.study_instance_uid, source.series_instance_uid
+    return record(job, choice, identity, NotAnalysed(identity.key, *uids, node.package(choice).ref, refused.reason), series, source, node)
 
 
 def send(job: DeliveryJob, sending: Sending) -> None:
@@ -168,8 +196,8 @@ def encode_result(
     encoded: dict[tuple[encode.Profile, ReportRef | None, ReportRef | None], tuple[DicomObject, ...]] = {}
     made = {}
     for destination in destinations:
-        if isinstance(result, NotAnalysed) and (not destination.peer.says_not_analysed or is_to_try_again(result)):
-            continue  # who is told that the model has died would get the result that another try gives under the same UIDs
+        if isinstance(result, NotAnalysed) and not is_told(destination, result):
+            continue
         replaced, prior = sending.find_replaced(result, destination.name), sending.find_prior(result, destination.name)
         form = destination.profile, replaced, prior
         if form not in encoded:
@@ -179,6 +207,12 @@ def encode_result(
             encoded[form] = objects
         made[destination.name] = encoded[form]
     return made
+
+
+def is_told(destination: Destination, result: NotAnalysed) -> bool:
+    """Whether a destination hears that nothing was analysed. Who was told that a model has died would get the result that another try gives
+    under the same UIDs."""
+    return result.package is not None and destination.peer.hears_of(result.package.name) and not is_to_try_again(result)
 
 
 def make_objects(

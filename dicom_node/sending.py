@@ -109,6 +109,10 @@ class Sending:
         """The destination of a delivery; `refused` are further SOP classes that it does not take."""
         return self._destination(job.destination, refused)
 
+    def is_heard_of(self, package: str, calling: AETitle) -> bool:
+        """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
+        return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
+
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report that a result's report replaces at a destination; None where nothing was sent there before."""
         if not isinstance(result, Analysed) or result.predecessor_key is None:

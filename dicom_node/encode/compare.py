@@ -34,8 +34,8 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
 
     The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. Reports: tracking
     UIDs, segment numbers or images, outlines, and measured values. Captures: `compare_captures`; page, key images and outlines:
-    `compare_marks`. Of the kinds that say a result to a person there is at least one.
-    Raises EncodingError where an object cannot be read.
+    `compare_marks`. That a kind is not there is no difference: which ones there are is for the profile to say, and a destination that takes
+    segmentations alone may want nothing else. Raises EncodingError where an object cannot be read.
     """
     content = {one.role: one.content for one in objects}
     try:
@@ -49,7 +49,6 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
         differences += sum(str(report.SOPClassUID) != one.sop_class_uid for one, report in reports)
         differences += count_wrong_pages([one.content for one in objects if one.role is Role.CAPTURE], result)
         differences += sum(count(content[role], result) for role, count in _OTHERS.items() if role in content)
-        differences += 0 if _FOR_PEOPLE & set(content) else 1
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     return ReportMismatch(differences) if differences else None
@@ -62,7 +61,6 @@ _REPORTS: Mapping[ObjectKind, Callable[[Dataset, Dataset | None, Analysed], int]
     ObjectKind.REPORT_TEXT: count_differences_of_text,
     ObjectKind.REGIONS: count_differences_of_regions,
 }
-_FOR_PEOPLE = {Role.REPORT, Role.PAGE, Role.CAPTURE}
 
 
 # -- segmentation ---------------------------------------------------------------------------------------------------------

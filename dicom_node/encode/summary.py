@@ -21,7 +21,7 @@ _HEADING = Style(20, is_bold=True)
 _INNER_PX = _WIDTH_PX - 2 * _MARGIN_PX
 
 # Left edge and width of each column, in pixels: number, region, site, measurements, score, slice.
-_COLUMNS = ((24, 56), (84, 180), (274, 160), (444, 320), (774, 74), (858, 86))
+_COLUMNS = ((24, 44), (74, 140), (222, 130), (360, 420), (790, 70), (868, 76))
 _COLUMN_NAMES = ("column-number", "column-region", "column-site", "column-measurements", "column-score", "column-slice")
 
 

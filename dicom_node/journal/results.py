@@ -26,8 +26,6 @@ from dicom_node.values.records import ResultRecord
 from .store import insert_unless_there
 from .tables import answers, deliveries, instances, is_going, results, series, studies, was_out_of_service
 
-_PRIORS = 8  # are looked at, the latest first
-
 # What `failure` and `error` say of what a person ended.
 CANCELLED = "CancelledByOperator"
 # What `failure` says of a study that is not judged with a part of its images.
@@ -96,7 +94,8 @@ def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Acce
 def find_prior(
     connection: sa.Connection, choice: Accepted, study_instance_uid: str, patient: PatientDigests, is_kept: Callable[[str], bool]
 ) -> PriorRef | None:
-    """The newest result of the choice's package on an earlier study of the patient, of those whose value is kept.
+    """The newest result of the choice's package on an earlier study of the patient; None where its value has left, whatever older ones
+    there are: a comparison with them would take the place of the one with it.
 
     Birth dates must be known and the same, and family names where both are known: an ID may have been given twice.
     """
@@ -105,7 +104,7 @@ def find_prior(
     same_name: sa.ColumnElement[bool] = sa.true()
     if patient.family_digest is not None:
         same_name = sa.or_(results.c.family_digest.is_(None), results.c.family_digest == patient.family_digest)
-    rows = connection.execute(
+    row = connection.execute(
         sa.select(results)
         .where(
             results.c.patient_digest == patient.patient_digest,
@@ -115,15 +114,13 @@ def find_prior(
             results.c.birth_digest == patient.birth_digest,
             same_name,
             results.c.findings.is_not(None),
-            results.c.kept != "",
         )
         .order_by(results.c.study_date.desc(), results.c.study_instance_uid, results.c.number.desc())
-        .limit(_PRIORS)
-    )
-    for row in rows:
-        if is_kept(row.kept):
-            return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version)
-    return None
+        .limit(1)
+    ).first()
+    if row is None or not is_kept(row.kept):
+        return None
+    return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version)
 
 
 def write_result(connection: sa.Connection, record: ResultRecord) -> None:

@@ -38,9 +38,9 @@ _PLANES = ("sagittal", "coronal", "axial")  # by the axis (x, y, z) nearest to t
 
 @dataclass(frozen=True, slots=True)
 class VolumeView:
-    """One volume of a series with the instances that it is made of."""
+    """One volume of a series with the instances that it is made of; a series of which no volume could be made has no geometry."""
 
-    geometry: Geometry
+    geometry: Geometry | None
     instances: tuple[InstanceHeaders, ...]
 
 
@@ -54,7 +54,7 @@ def find_values(subject: Condition | Preference, view: VolumeView) -> tuple[tupl
     """The distinct values of a subject within a volume, each as its texts, sorted; an empty tuple among them is *absent*."""
     if subject.attribute is not None:
         return tuple(sorted({one.attribute(subject.attribute) for one in view.instances}))
-    value = _GEOMETRY[subject.geometry](view.geometry) if subject.geometry in _GEOMETRY else None
+    value = _GEOMETRY[subject.geometry](view.geometry) if view.geometry is not None and subject.geometry in _GEOMETRY else None
     if value is None:
         return ((),)
     return ((value if isinstance(value, str) else f"{value:.6g}",),)

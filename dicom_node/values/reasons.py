@@ -193,6 +193,15 @@ class MixedPatient(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class NotSuitable(Reason):
+    """No series of the study is what the package was made for; of the one that comes nearest, a condition that it does not meet."""
+
+    subject: str  # keyword of the attribute, or the geometry's number
+    wanted: str  # as the package says it
+    found: str  # a technical value
+
+
+@dataclass(frozen=True, slots=True)
 class OutsideLimits(Reason):
     """A quantity that a stage of the package checks lies outside its declared limits, such as the volume of the lungs."""
 

@@ -7,11 +7,13 @@ objects. Every picture has to be looked at: that it was made says nothing of wha
 import argparse
 import io
 import json
+import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from PIL import Image
@@ -21,12 +23,18 @@ from tests.peers.orthanc import Orthanc, start_orthanc
 from tests.peers.tools import need_program
 from tests.places import LUNG_NODULE, REPOSITORY, SHARED
 from tests.promises.studies import ct_files, orthanc_as_peer, store_with_dcmtk, wait_until_done
+from tests.promises.test_way import as_another_study
 
 _RIG = SHARED / "rig"
 _SERIES = "lidc_0001"  # LIDC-IDRI-0001, of which it is known where its nodule lies
 _OBJECTS = ("segmentation", "report-3d", "regions", "capture", "page", "key-images", "outlines")
+_CAPTURES_DRAWN = 2  # the summary and the first slice
 _WIDEST = 900  # pixels of a picture in the docs
 _SHOOT_LIMIT_S = 900.0
+# A second viewer, which knows images alone: Orthanc's own.
+_WEB_VIEWER = Path("/usr/share/orthanc/plugins/libOrthancWebViewer.so")
+_IMAGES = ("CT", "OT")  # the images and the captures: for a report or a segmentation it loads without end
+_PAGE_MS = 20_000  # of the browser's own clock: as long as a page may load
 
 
 def main() -> int:
@@ -40,27 +48,33 @@ def main() -> int:
     for command in ([str(_RIG / "install-pacs"), "--browser"], [str(_RIG / "viewer" / "install")]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     options.folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="pictures-") as place, start_orthanc() as orthanc:
-        study = _analyse(Path(place), orthanc, options.language)
-        made = [*_draw_objects(orthanc, study, options.folder, options.language), *_shoot(orthanc, study, Path(place), options.folder)]
+    with tempfile.TemporaryDirectory(prefix="pictures-") as place, start_orthanc(options=_with_web_viewer()) as orthanc:
+        study, cut = _analyse(Path(place), orthanc, options.language)
+        made = _draw_objects(orthanc, study, options.folder, options.language)
+        made += _draw_objects(orthanc, cut, options.folder, f"not-analysed-{options.language}")
+        if options.language == "en":  # one language is enough for what viewers show
+            made += [*_shoot(orthanc, study, Path(place), options.folder), *_shoot_web_viewer(orthanc, study, Path(place), options.folder)]
     for name in made:
         print(name)
     print(f"pictures: {len(made)}")
     return 0
 
 
-def _analyse(folder: Path, orthanc: Orthanc, language: str) -> str:
-    """The study, in Orthanc with its results."""
+def _analyse(folder: Path, orthanc: Orthanc, language: str) -> tuple[str, str]:
+    """A study, and the same with a slice missing, in Orthanc with what the node makes of them."""
     files = [_decompressed(file, folder) for file in ct_files(SHARED / "data", _SERIES)]
+    cut = as_another_study(files[:60] + files[61:], "cut", folder / "cut")
     for file in files:
         orthanc.upload(file.read_bytes())
-    peer = orthanc_as_peer(orthanc) | {"objects": list(_OBJECTS), "language": language}
+    peer = orthanc_as_peer(orthanc) | {"objects": list(_OBJECTS), "language": language, "says_not_analysed": True}
     node = write_node(folder / "node", peers={"pacs": peer}, models=[LUNG_NODULE])
     with started(node):
         store_with_dcmtk(files, node.port, options=["-xe"])
-        study = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
-        _check(node, study)
-    return study
+        store_with_dcmtk(cut, node.port, options=["-xe"])
+        studies = [str(pydicom.dcmread(some[0], stop_before_pixels=True).StudyInstanceUID) for some in (files, cut)]
+        for study in studies:
+            _check(node, study)
+    return studies[0], studies[1]
 
 
 def _check(node: NodeProcess, study: str) -> None:
@@ -76,17 +90,19 @@ def _decompressed(file: Path, folder: Path) -> Path:
     return decompressed
 
 
-def _draw_objects(orthanc: Orthanc, study: str, folder: Path, language: str) -> list[str]:
-    """Captures and the page as they are in their objects."""
+def _draw_objects(orthanc: Orthanc, study: str, folder: Path, suffix: str) -> list[str]:
+    """The first captures and the page as they are in their objects."""
     names = []
     for stored in orthanc.instances(study):
         dataset = pydicom.dcmread(io.BytesIO(orthanc.download(stored.sop_instance_uid)))
         match dataset.SOPClassUID.name:
             case "Secondary Capture Image Storage":
-                name = f"capture-{int(dataset.InstanceNumber)}-{language}.png"
+                if dataset.InstanceNumber > _CAPTURES_DRAWN:
+                    continue
+                name = f"capture-{int(dataset.InstanceNumber)}-{suffix}.png"
                 _save(Image.fromarray(dataset.pixel_array), folder / name)
             case "Encapsulated PDF Storage":
-                name = f"page-{language}.png"
+                name = f"page-{suffix}.png"
                 command = [need_program("pdftoppm"), "-r", "80", "-png", "-f", "1", "-l", "1", "-"]
                 drawn = subprocess.run(command, input=dataset.EncapsulatedDocument, check=True, capture_output=True).stdout
                 _save(Image.open(io.BytesIO(drawn)), folder / name)
@@ -106,8 +122,43 @@ def _shoot(orthanc: Orthanc, study: str, place: Path, folder: Path) -> list[str]
         if "picture" not in shot:
             print(f"OHIF: {line}", file=sys.stderr)
             continue
-        name = f"ohif-{shot['picture']}"
+        name = _name(shot["picture"], names)
         _save(Image.open(place / shot["picture"]), folder / name)
+        names.append(name)
+    return names
+
+
+def _name(picture: str, names: list[str]) -> str:
+    """By modality, since series numbers say nothing: `ohif-sr.png`, `ohif-sr-2.png`."""
+    found = re.match(r"series-\d+-([a-z]+)-", picture)
+    stem = f"ohif-{found.group(1) if found else Path(picture).stem}"
+    before = sum(re.fullmatch(rf"{stem}(-\d+)?\.png", name) is not None for name in names)
+    return f"{stem}-{before + 1}.png" if before else f"{stem}.png"
+
+
+def _with_web_viewer() -> dict[str, Any]:
+    """The setting that loads Orthanc's own viewer beside DICOMweb; nothing where it is not installed."""
+    others = [plugin for name in ("DicomWeb", "Gdcm") for plugin in _WEB_VIEWER.parent.glob(f"libOrthanc{name}.so")]
+    return {"Plugins": [str(plugin) for plugin in (*others, _WEB_VIEWER)]} if _WEB_VIEWER.exists() else {}
+
+
+def _shoot_web_viewer(orthanc: Orthanc, study: str, place: Path, folder: Path) -> list[str]:
+    """What Orthanc's own viewer shows of the series that it opens."""
+    if not _WEB_VIEWER.exists():
+        print(f"Orthanc's viewer: skipped, since {_WEB_VIEWER.name} is not installed (Debian: orthanc-webviewer)")
+        return []
+    names = []
+    asked = {"Level": "Series", "Expand": True, "Query": {"StudyInstanceUID": study}}
+    for series in orthanc.ask("/tools/find", json.dumps(asked).encode()):
+        modality = series["MainDicomTags"]["Modality"]
+        if modality not in _IMAGES:
+            continue
+        address = f"http://127.0.0.1:{orthanc.http_port}/web-viewer/app/viewer.html?series={series['ID']}"
+        shot = place / f"orthanc-{modality.lower()}.png"
+        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,720", f"--virtual-time-budget={_PAGE_MS}"]
+        subprocess.run([need_program("chromium"), *options, f"--screenshot={shot}", address], check=True, capture_output=True, timeout=120)
+        name = f"orthanc-{modality.lower()}.png"
+        _save(Image.open(shot), folder / name)
         names.append(name)
     return names
 
