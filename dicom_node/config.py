@@ -252,6 +252,8 @@ def _fitting(kinds: tuple[ObjectKind, ...]) -> tuple[ObjectKind, ...]:
         raise ValueError(f"one of {', '.join(_SEGMENTATIONS)}, and one of {', '.join(_REPORTS)}")
     if segmentations and reports and reports < segmentations:
         raise ValueError("a segmentation before the report, which names it")
+    if kinds and not {*_REPORTS, ObjectKind.PAGE, ObjectKind.CAPTURE} & set(kinds):
+        raise ValueError(f"one that says the result to whoever reads it: {', '.join(_REPORTS)}, page or capture")
     return kinds
 
 
@@ -260,9 +262,9 @@ class Peer(Section):
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
     receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
-    `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `language` of what it gets,
-    the node's where left out. `says_not_analysed`: whether it gets a short report where nothing was analysed. `deflate`: whether objects
-    are offered to it compressed.
+    `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `most_frames`: of how many
+    frames a binary segmentation may be; 0 is no limit. `language` of what it gets, the node's where left out. `says_not_analysed`: whether
+    it is told where nothing was analysed. `deflate`: whether objects are offered to it compressed.
     """
 
     ae_title: str
@@ -275,7 +277,9 @@ class Peer(Section):
     profile: Literal["default", "full", "plain-pacs", "labelmap", "research"] = "default"
     objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
+    most_frames: Annotated[int, Field(ge=0)] = 0
     language: Literal["en", "fr"] | None = None
+    rejection_notes: bool = False  # IHE Imaging Object Change Management
     says_not_analysed: bool | tuple[str, ...] = False  # the packages by name; true: all of them
     deflate: bool = False  # Deflated Explicit VR Little Endian, where it accepts that
     commits_as: tuple[str, ...] = ()  # further AE titles under which its storage commitment reports may come

@@ -370,6 +370,11 @@ class ObjectMissing(NodeError):
 
 
 @dataclass
+class ReplacementMissing(NodeError):
+    """Objects are not rejected at a destination that does not hold what takes their place."""
+
+
+@dataclass
 class SchemaTooOld(NodeError):
     """The journal's database has not been brought to the schema of this version."""
 

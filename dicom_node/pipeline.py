@@ -85,7 +85,7 @@ def record(
     node: Node,
 ) -> bool:
     """Record a result, and start the deliveries of its objects; False, and nothing, where `write_result` says that it may not be."""
-    destinations = node.sending.destinations(source.calling)
+    destinations = node.sending.destinations(source.calling, result)
     made = encode_result(result, series, destinations, node.sending)
     if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
         result = refuse(result, made)
@@ -132,9 +132,9 @@ def send(job: DeliveryJob, sending: Sending) -> None:
 def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Sending) -> None:
     """Make of a result what its destination takes. Until that is recorded everything waits, so that after a crash the job sends, is
     refused and comes here again."""
-    to = sending.destination(job, refused)
     with sending.making:
         source = sending.find_source(job)  # a result and its headers, while they are here
+        to = sending.destination(job, refused, None if source is None else source[0])
         objects: tuple[DicomObject, ...] | Reason = ()
         if source is not None:
             result, headers = source
@@ -193,18 +193,22 @@ def encode_result(
     Where nothing was analysed there are only those for destinations that want to hear of it; its reason is shown by `status` in any case.
     Destinations that are to get the same bytes share the objects: encoding and reading back take seconds.
     """
-    encoded: dict[tuple[encode.Profile, ReportRef | None, ReportRef | None], tuple[DicomObject, ...]] = {}
+    encoded: dict[tuple[object, ...], tuple[DicomObject, ...]] = {}
     made = {}
     for destination in destinations:
         if isinstance(result, NotAnalysed) and not is_told(destination, result):
             continue
         replaced, prior = sending.find_replaced(result, destination.name), sending.find_prior(result, destination.name)
-        form = destination.profile, replaced, prior
+        rejected = sending.find_rejected(result, destination)
+        form = destination.profile, replaced, prior, rejected
         if form not in encoded:
-            objects = make_objects(result, series.headers, *form)
+            objects = make_objects(result, series.headers, destination.profile, replaced, prior)
+            note = make_note(result, series.headers, destination.profile, rejected)
             if isinstance(objects, Reason):
                 return objects
-            encoded[form] = objects
+            if isinstance(note, Reason):
+                return note
+            encoded[form] = (*objects, *note)
         made[destination.name] = encoded[form]
     return made
 
@@ -241,6 +245,21 @@ def with_prior_report(result: Analysed, report: ReportRef | None) -> Analysed:
     if comparison is None:
         return result
     return replace(result, comparison=replace(comparison, prior=replace(comparison.prior, report=report)))
+
+
+def make_note(
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, rejected: tuple[str, tuple[ReportRef, ...]] | None
+) -> tuple[DicomObject, ...] | Reason:
+    """The note that rejects the objects of an earlier result, read back; none where there is nothing to reject."""
+    if rejected is None or not isinstance(result, Analysed):
+        return ()
+    key, objects = rejected
+    try:
+        note = encode.encode_rejection(result, headers, profile, objects, key)
+        difference = encode.compare_rejection(note, objects)
+    except EncodingError as error:
+        return NotEncodable(error.step)
+    return (note,) if difference is None else difference
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

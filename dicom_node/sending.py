@@ -21,6 +21,7 @@ from dicom_node.errors import (
     NotConfirmed,
     ObjectMissing,
     PeerError,
+    ReplacementMissing,
     StatusRefused,
 )
 from dicom_node.log import (
@@ -50,6 +51,7 @@ from dicom_node.values import (
     Reason,
     ReportRef,
     Result,
+    Role,
     SeriesHeaders,
     StoredSeries,
     derive_uid,
@@ -59,12 +61,14 @@ from dicom_node.values.records import DeliveryRecord, SentObject
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A peer that receives results, and the form in which it gets them: what it wants, as far as it takes that, or what is `instead`."""
+    """A peer that receives results, and the form in which it gets one: what it wants, as far as it takes that and the result can be
+    written so, or what is `instead`."""
 
     name: PeerName
     peer: Peer
     profile: encode.Profile
     instead: tuple[encode.SteppedDown, ...] = ()
+    takes_notes: bool = False  # that reject what a result replaces
 
     def stands_for(self, kind: ObjectKind) -> tuple[ObjectKind, ...]:
         """In place of which kinds it gets one of this kind."""
@@ -98,27 +102,44 @@ class Sending:
         self.limits: DeliverSection = config.node.deliver
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
-    def destinations(self, calling: AETitle) -> tuple[Destination, ...]:
-        """Who receives the results of images that came from a caller."""
-        found = tuple(map(self._destination, find_receivers(self._config, calling)))
+    def destinations(self, calling: AETitle, result: Result) -> tuple[Destination, ...]:
+        """Who receives a result of images that came from a caller."""
+        found = tuple(self._destination(name, (), result) for name in find_receivers(self._config, calling))
         if not found:
             log(NoDestination(calling))
         return found
 
-    def destination(self, job: journal.DeliveryJob, refused: Collection[str] = ()) -> Destination:
-        """The destination of a delivery; `refused` are further SOP classes that it does not take."""
-        return self._destination(job.destination, refused)
+    def destination(self, job: journal.DeliveryJob, refused: Collection[str] = (), result: Result | None = None) -> Destination:
+        """The destination of a delivery; `refused` are further SOP classes that it does not take. None: whatever it gets."""
+        return self._destination(job.destination, refused, result)
 
     def is_heard_of(self, package: str, calling: AETitle) -> bool:
         """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
         return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
 
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
-        """The report that a result's report replaces at a destination; None where nothing was sent there before."""
-        if not isinstance(result, Analysed) or result.predecessor_key is None:
+        """The report that a result's report replaces at a destination: that of its predecessor, else one that said that nothing was
+        analysed; None where nothing was sent there before."""
+        if not isinstance(result, Analysed):
             return None
         with self._engine.begin() as connection:
-            return journal.find_report(connection, result.predecessor_key, destination.text)
+            if result.predecessor_key is not None:
+                return journal.find_report(connection, result.predecessor_key, destination.text)
+            refusal = self._find_refusal(connection, result, destination)
+        return None if refusal is None else refusal[1]
+
+    def find_rejected(self, result: Result, destination: Destination) -> tuple[str, tuple[ReportRef, ...]] | None:
+        """The key of the result that a result replaces, and its objects at a destination that is told so by a note; None for no note."""
+        if not isinstance(result, Analysed) or not destination.takes_notes:
+            return None
+        with self._engine.begin() as connection:
+            refusal = self._find_refusal(connection, result, destination.name) if result.predecessor_key is None else None
+            key = result.predecessor_key if refusal is None else refusal[0]
+            made = () if key is None else journal.find_made(connection, key, destination.name.text)
+        return None if key is None or not made else (key, made)
+
+    def _find_refusal(self, connection: journal.Connection, result: Analysed, destination: PeerName) -> tuple[str, ReportRef] | None:
+        return journal.find_refusal_report(connection, result.study_instance_uid, result.package.name, destination.text)
 
     def find_prior(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report of the result that a result was compared with, at a destination; None where nothing was sent there."""
@@ -144,17 +165,23 @@ class Sending:
         return DeliveryRecord(result.key, destination.name.text, queued)
 
     def find_waiting(self, job: journal.DeliveryJob) -> tuple[journal.Waiting, ...]:
-        """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up."""
+        """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up.
+
+        A note that rejects an earlier result waits until everything else is acknowledged: the archive must not be left without a result.
+        """
         peer = self._config.peers.get(job.destination)
+        is_destination = peer is not None and "receive" in peer.may
         with self._engine.begin() as connection:
             waiting = journal.find_waiting(connection, job)
-            if peer is not None and "receive" in peer.may:
-                return waiting
+            first = tuple(one for one in waiting if one.role is not Role.REJECTION)
+            if is_destination and (first or journal.holds_all(connection, job)):
+                return first or waiting
+            error: type[Exception] = ReplacementMissing if is_destination else NoSuchDestination
             for one in waiting:
-                error, now = NoSuchDestination.__name__, self._clock.now()
-                journal.write_outcome(connection, job, one.number, DeliveryState.GIVEN_UP, None, error, now=now)
+                now = self._clock.now()
+                journal.write_outcome(connection, job, one.number, DeliveryState.GIVEN_UP, None, error.__name__, now=now)
         if waiting:
-            log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), NoSuchDestination, 0.0))
+            log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), error, 0.0))
         return ()
 
     def paths(self, waiting: Sequence[journal.Waiting]) -> tuple[Path, ...]:
@@ -198,7 +225,8 @@ class Sending:
 
     def asked_classes(self, destination: Destination) -> tuple[str, ...]:
         """The SOP classes that a destination is asked about: those of what it wants, and of what may take its place."""
-        return encode.find_classes(destination.peer.wanted)
+        notes = [ObjectKind.REJECTION] if destination.peer.rejection_notes else []
+        return encode.find_classes([*destination.peer.wanted, *notes])
 
     def find_source(self, job: journal.DeliveryJob) -> tuple[Result, SeriesHeaders] | None:
         """What objects are made from: the result of a delivery and the headers of its images; None where one of them has left."""
@@ -272,8 +300,10 @@ class Sending:
 
     def _try_again(self, connection: journal.Connection, job: journal.DeliveryJob, *, at_once: bool = False) -> float | None:
         """Queue the next attempt where something is still queued; gives its delay, None for none."""
-        if not journal.find_waiting(connection, job):
+        waiting = journal.find_waiting(connection, job)
+        if not waiting:
             return None
+        at_once = at_once or all(one.role is Role.REJECTION for one in waiting)  # it was not their turn before
         return self._start_next(connection, job, self._client.enqueue_delivery, delay_s=0.0 if at_once else None)
 
     # -- proof -------------------------------------------------------------------------------------------------------
@@ -418,23 +448,28 @@ class Sending:
         journal.write_next_try(connection, job, self._clock.now() + delay_s)
         return delay_s
 
-    def _destination(self, name: str, refused: Collection[str] = ()) -> Destination:
+    def _destination(self, name: str, refused: Collection[str], result: Result | None) -> Destination:
         with self._engine.begin() as connection:
             believed = journal.read_refused_classes(connection, name, self._clock.now())
-        return make_destination(self._config, name, believed | set(refused))
+        unwritable = frozenset() if result is None else encode.find_unwritable(result, self._config.peers[name].wanted)
+        return make_destination(self._config, name, believed | set(refused), unwritable)
 
 
-def make_destination(config: Config, name: str, refused: Collection[str]) -> Destination:
-    """A destination that does not take these SOP classes."""
+def make_destination(config: Config, name: str, refused: Collection[str], unwritable: Collection[ObjectKind] = ()) -> Destination:
+    """A destination that does not take these SOP classes, of a result that cannot be written as these kinds."""
     peer = config.peers[name]
-    objects, instead = encode.step_down(peer.wanted, refused)
+    objects, instead = encode.step_down(peer.wanted, refused, unwritable)
+    if not any(map(encode.is_for_people, objects)):  # nothing that is read would be silence: so it is refused, and said
+        objects, instead = encode.step_down(peer.wanted, (), unwritable)
     profile = encode.Profile(
         ae_title=config.node.ae_title,
         node_version=dicom_node.__version__,
         language=peer.language or config.node.language,
-        objects=objects or peer.wanted,  # nothing at all would be silence: so it is refused, and said
+        objects=objects,
+        most_frames=peer.most_frames,
     )
-    return Destination(PeerName(name), peer, profile, instead if objects else ())
+    takes_notes = peer.rejection_notes and encode.KINDS[ObjectKind.REJECTION].sop_class_uid not in refused
+    return Destination(PeerName(name), peer, profile, instead, takes_notes)
 
 
 def find_receivers(config: Config, calling: AETitle) -> tuple[str, ...]:

@@ -336,9 +336,12 @@ def test_every_profile_is_one_that_could_be_written_as_kinds(tmp_path: Path) -> 
         ('objects = ["segmentation", "labelmap"]', "objects", "['segmentation', 'labelmap']", "one of segmentation, labelmap"),
         ('objects = ["report-3d", "report-text"]', "objects", "['report-3d', 'report-text']", "one of report-3d, report-comprehensive"),
         ('objects = ["report-3d", "segmentation"]', "objects", "['report-3d', 'segmentation']", "a segmentation before the report"),
+        ('objects = ["segmentation"]', "objects", "['segmentation']", "one that says the result to whoever reads it: report-3d"),
+        ('objects = ["key-images", "outlines"]', "objects", "['key-images', 'outlines']", "page or capture"),
         ('profile = "full"\nobjects = ["page"]', "profile", "full", "left out, where objects is given"),
         ('segmentation = "binary"\nobjects = ["page"]', "segmentation", "binary", "left out, where objects is given"),
         ('language = "de"', "language", "de", "'en' or 'fr'"),
+        ("most_frames = -1", "most_frames", "-1", "0"),
     ],
 )
 def test_what_no_peer_can_get_is_told_with_what_it_can(tmp_path: Path, keys: str, key: str, value: str, allowed: str) -> None:

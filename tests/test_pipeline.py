@@ -10,8 +10,8 @@ import pytest
 from dicom_node import encode, journal, pipeline
 from dicom_node.config import load_config
 from dicom_node.sending import Sending
-from dicom_node.values import AETitle, AssembledSeries, PeerName, ReportRef, Role
-from dicom_node.values.reasons import NotEncodable, ResultMismatch
+from dicom_node.values import AETitle, AssembledSeries, NotAnalysed, ObjectKind, PeerName, ReportRef, Role
+from dicom_node.values.reasons import Localizer, ModelFailed, NotEncodable, ResultMismatch
 from dicom_node.values.records import DeliveryRecord, SentObject
 from tests.encode.conftest import Case, make_case
 from tests.encode.results import finding, named, opened, walk
@@ -71,7 +71,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def encode_all(case: Case, sending: Sending, **changes: object) -> Any:
     result = dataclasses.replace(case.result, **changes)  # type: ignore[arg-type]
-    return pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT")), sending)
+    return pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT"), result), sending)
 
 
 def test_equal_destinations_share_the_objects(case: Case, sending: Sending, counted: dict[str, int]) -> None:
@@ -124,6 +124,65 @@ def test_a_destination_gets_segmentations_of_its_kind(case: Case, book: Book, tm
     made = encode_all(case, make_sending(book, tmp_path, 'segmentation = "labelmap"\n'))
     assert [opened(made[PeerName(name)], Role.SEGMENTATION).SegmentationType for name in NAMES] == ["BINARY", "BINARY", "LABELMAP"]
     assert made[PeerName("first")] is made[PeerName("second")]
+
+
+def test_a_result_that_is_no_label_map_is_a_segmentation_where_one_is_wanted(case: Case, book: Book, tmp_path: Path) -> None:
+    """Findings that overlap: that one destination wants label maps keeps them from nobody, and it is recorded what stands for what."""
+    sending = make_sending(book, tmp_path, 'segmentation = "labelmap"\n')
+    first, second = case.result.findings
+    overlapping = dataclasses.replace(case.result, findings=(first, dataclasses.replace(second, mask=first.mask)))
+    made = encode_all(case, sending, findings=overlapping.findings)
+    assert made[PeerName("first")] is made[PeerName("third")]
+    assert opened(made[PeerName("third")], Role.SEGMENTATION).SegmentationType == "BINARY"
+    for result, stands_for in ((overlapping, [(ObjectKind.LABEL_MAP,), ()]), (case.result, [(), ()])):
+        *_, third = sending.destinations(AETitle("CT"), result)
+        objects = pipeline.encode_result(result, AssembledSeries(case.headers, ()), (third,), sending)
+        assert isinstance(objects, dict)
+        record = sending.keep_objects(result, third, objects[third.name])
+        assert [one.instead_of for one in record.objects] == stands_for
+
+
+def test_a_destination_that_takes_nothing_of_a_result_holds_up_nobody(case: Case, book: Book, tmp_path: Path) -> None:
+    """It takes label maps alone, and is sent a segmentation, which it will refuse: that is said."""
+    sending = make_sending(book, tmp_path, 'segmentation = "labelmap"\n')
+    classes = encode.find_classes((ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D))
+    refused = {uid: None for uid in classes if uid != encode.KINDS[ObjectKind.LABEL_MAP].sop_class_uid}
+    with book.engine.begin() as connection:
+        journal.write_acceptance(connection, "third", refused, (), (), book.clock.now())
+    first, second = case.result.findings
+    made = encode_all(case, sending, findings=(first, dataclasses.replace(second, mask=first.mask)))
+    assert [one.kind for one in made[PeerName("third")]] == [ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D]
+
+
+def test_a_destination_that_takes_nothing_that_a_person_reads_holds_up_nobody(case: Case, sending: Sending, book: Book) -> None:
+    """It takes segmentations alone: it is sent the report all the same, which it will refuse, and that is said."""
+    classes = encode.find_classes((ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D))
+    refused = {uid: None for uid in classes if uid != encode.KINDS[ObjectKind.SEGMENTATION].sop_class_uid}
+    with book.engine.begin() as connection:
+        journal.write_acceptance(connection, "third", refused, (), (), book.clock.now())
+    made = encode_all(case, sending)
+    assert made[PeerName("first")] is made[PeerName("third")]
+
+
+def test_a_destination_gets_segmentations_of_as_few_frames_as_it_wants(case: Case, book: Book, tmp_path: Path) -> None:
+    """The two findings lie on three slices and on two."""
+    made = encode_all(case, make_sending(book, tmp_path, "most_frames = 4\n"))
+    roles = [[one.role for one in made[PeerName(name)]] for name in NAMES]
+    assert roles == [[Role.SEGMENTATION, Role.REPORT]] * 2 + [[Role.SEGMENTATION, Role.SEGMENTATION, Role.REPORT]]
+    assert made[PeerName("first")] is made[PeerName("second")]
+
+
+def test_who_wants_to_hear_of_it_is_told_that_nothing_was_analysed(case: Case, book: Book, tmp_path: Path) -> None:
+    """In each form that it gets and that can say so; not that a model died, which another try may change."""
+    sending = make_sending(book, tmp_path, 'profile = "plain-pacs"\nsays_not_analysed = true\n')
+    result = case.result
+    refused = NotAnalysed(result.key, result.study_instance_uid, result.series_instance_uid, result.package, Localizer())
+    for reason, kinds in ((Localizer(), [ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.CAPTURE, ObjectKind.PAGE]), (ModelFailed(3), None)):
+        said = dataclasses.replace(refused, reason=reason)
+        destinations = sending.destinations(AETitle("CT"), said)
+        made = pipeline.encode_result(said, AssembledSeries(case.headers, ()), destinations, sending)
+        assert isinstance(made, dict)
+        assert {name.text: [one.kind for one in objects] for name, objects in made.items()} == ({} if kinds is None else {"third": kinds})
 
 
 def test_what_cannot_be_encoded_is_a_reason(case: Case, sending: Sending) -> None:

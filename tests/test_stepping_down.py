@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 from pynetdicom.sop_class import LabelMapSegmentationStorage  # type: ignore[attr-defined]
 
 from dicom_node import errors, journal, pipeline, spool
@@ -20,7 +26,7 @@ from dicom_node.journal.tables import deliveries
 from dicom_node.roles.status import as_text, find_status
 from dicom_node.sending import Destination, Sending
 from dicom_node.texts import Language
-from dicom_node.values import AETitle, AssembledSeries, ObjectKind, PeerName, Proof, Receipt, SeriesHeaders, StoredSeries
+from dicom_node.values import AETitle, AssembledSeries, ObjectKind, PeerName, Proof, Receipt, Result, SeriesHeaders, StoredSeries
 from dicom_node.values.records import DeliveryRecord, ResultRecord
 from tests.encode.conftest import Case, make_case
 from tests.journal.conftest import Book, book, url
@@ -40,13 +46,14 @@ class Site:
     case: Case
     folder: Path
     archive: Archive
+    keys: str = 'objects = ["labelmap", "report-3d"]'
     images_are_here: bool = True
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.kept = journal.Kept(self.folder / "kept")
         peer = f'[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {self.archive.port}\nmay = ["receive"]\n'
-        peer += 'objects = ["labelmap", "report-3d"]\n'
+        peer += f"{self.keys}\n"
         (self.folder / "m").mkdir()
         (self.folder / "m" / "package.toml").touch()
         (self.folder / "peers.toml").write_text(peer)
@@ -65,19 +72,19 @@ class Site:
         uids = stored.series_instance_uid, stored.study_instance_uid
         return spool.read_headers(self.folder / "spool-base", stored.instances, *uids, stored.rule)
 
-    def destination(self) -> Destination:
-        (destination,) = self.sending.destinations(AETitle("CT"))
+    def destination(self, result: Result) -> Destination:
+        (destination,) = self.sending.destinations(AETitle("CT"), result)
         return destination
 
-    def start(self, key: str = "ab" * 32) -> None:
+    def start(self, key: str = "ab" * 32, predecessor: str | None = None) -> None:
         """Encode a result for the archive, as far as is known of it, and start its delivery, as the pipeline does."""
-        result = dataclasses.replace(self.case.result, key=key)
-        destination = self.destination()
+        result = dataclasses.replace(self.case.result, key=key, predecessor_key=predecessor)
+        destination = self.destination(result)
         made = pipeline.encode_result(result, AssembledSeries(self.case.headers, ()), (destination,), self.sending)
         assert isinstance(made, dict)
         wanted = self.sending.keep_objects(result, destination, made[PeerName("pacs")])
         uids = result.study_instance_uid, result.series_instance_uid
-        record = ResultRecord(key, *uids, 0, "p", "1", None, len(result.findings), self.kept.write_value(result), 1.0)
+        record = ResultRecord(key, *uids, 0, "p", "1", predecessor, len(result.findings), self.kept.write_value(result), 1.0)
         with self.book.engine.begin() as connection:
             journal.write_result(connection, record)
             delivery = journal.start_delivery(connection, self.book.client, wanted)
@@ -127,9 +134,9 @@ def site(book: Book, make_case: Callable[..., Case], tmp_path: Path) -> Iterator
     """Makes a site whose archive takes these classes."""
     running: list[Archive] = []
 
-    def make(*classes: str) -> Site:
+    def make(*classes: str, keys: str = Site.keys) -> Site:
         running.append(Archive(tmp_path / "archive", classes=classes).start())
-        return Site(book, make_case(), tmp_path, running[0])
+        return Site(book, make_case(), tmp_path, running[0], keys)
 
     yield make
     for archive in running:
@@ -262,6 +269,77 @@ def test_a_second_look_at_the_study_keeps_what_was_made_of_it(site: Callable[...
     assert [one.is_replaced for one in delivery.objects] == [True, True, False, False]
 
 
+COMPREHENSIVE, PICTURE = str(ComprehensiveSRStorage), str(SecondaryCaptureImageStorage)
+
+
+@pytest.mark.parametrize(
+    ("classes", "stand"),
+    [
+        ((LABELS, SEG, REPORT), [(SEG, "sent", "labelmap"), (REPORT, "sent", None)]),
+        (
+            (LABELS, SEG, COMPREHENSIVE),
+            [(SEG, "sent", "labelmap"), (REPORT, "replaced", None), (COMPREHENSIVE, "sent", "report-3d")],
+        ),
+        (
+            (LABELS, PICTURE, REPORT),
+            [(SEG, "replaced", "labelmap"), (REPORT, "replaced", None), (PICTURE, "sent", "labelmap"), (REPORT, "sent", None)],
+        ),
+    ],
+    ids=["takes all", "another report", "no segmentation"],
+)
+def test_a_result_that_is_no_label_map_steps_down_from_a_segmentation(
+    site: Callable[..., Site], classes: tuple[str, ...], stand: list[tuple[str, str, str | None]]
+) -> None:
+    """Its findings overlap; also what is made anew is never a label map, though the destination takes that class."""
+    here = site(*classes)
+    first, second = here.case.result.findings
+    overlapping = dataclasses.replace(here.case.result, findings=(first, dataclasses.replace(second, mask=first.mask)))
+    here.case = dataclasses.replace(here.case, result=overlapping)
+    here.start()
+    here.run()
+    assert here.stand() == stand
+    assert here.arrived() == [sop_class for sop_class, state, _ in stand if state == "sent"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "stand"),
+    [
+        ((SEG, REPORT), [(SEG, "sent", None), (SEG, "sent", None), (REPORT, "sent", None)]),
+        (
+            (SEG, COMPREHENSIVE),
+            [(SEG, "sent", None), (SEG, "sent", None), (REPORT, "replaced", None), (COMPREHENSIVE, "sent", "report-3d")],
+        ),
+        (
+            (PICTURE, REPORT),
+            [
+                *[(SEG, "replaced", None)] * 2,
+                (REPORT, "replaced", None),
+                (PICTURE, "sent", "segmentation"),
+                (REPORT, "sent", None),
+            ],
+        ),
+    ],
+    ids=["takes all", "another report", "no segmentation"],
+)
+def test_a_divided_segmentation_steps_down_as_one(
+    site: Callable[..., Site], classes: tuple[str, ...], stand: list[tuple[str, str, str | None]]
+) -> None:
+    """Its two findings lie on five slices together. No report names a segmentation that is not there (`arrived`)."""
+    here = site(*classes, keys='objects = ["segmentation", "report-3d"]\nmost_frames = 4')
+    here.start()
+    here.run()
+    assert here.stand() == stand
+    assert here.arrived() == [sop_class for sop_class, state, _ in stand if state == "sent"]
+
+
+def test_who_takes_nothing_that_is_read_gets_the_rest_and_that_is_said_each_time(site: Callable[..., Site]) -> None:
+    here = site(SEG, keys='objects = ["segmentation", "report-3d"]')
+    for key in ("ab" * 32, "cd" * 32):
+        here.start(key)
+        here.run()
+        assert here.stand(key) == [(SEG, "sent", None), (REPORT, "refused", None)]
+
+
 def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -> None:
     here = site(SEG, REPORT)
     here.start()
@@ -271,14 +349,14 @@ def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -
             Language.ENGLISH,
             "replaced by segmentation: pacs does not take Label Map Segmentation Storage",
             "made anew as report-3d: it names an object that pacs does not take",
-            "in place of labelmap, which pacs does not take",
+            "in place of labelmap: pacs does not take it, or this result cannot be written so",
             "pacs does not take Label Map Segmentation Storage: it gets segmentation in place of labelmap",
         ),
         (
             Language.FRENCH,
             "remplacé par segmentation : pacs n'accepte pas Label Map Segmentation Storage",
             "refait en report-3d : il cite un objet que pacs n'accepte pas",
-            "à la place de labelmap, que pacs n'accepte pas",
+            "à la place de labelmap : pacs ne l'accepte pas, ou ce résultat ne peut pas s'écrire ainsi",
             "pacs n'accepte pas Label Map Segmentation Storage : il reçoit segmentation à la place de labelmap",
         ),
     ):

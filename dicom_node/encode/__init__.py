@@ -2,8 +2,10 @@
 
 from .compare import compare
 from .compare_refusal import compare_refusal
-from .kinds import KINDS, SteppedDown, find_classes, step_down
-from .objects import encode, encode_refusal
+from .compare_rejection import compare_rejection
+from .kinds import KINDS, SteppedDown, find_classes, is_for_people, step_down
+from .label_map import find_unwritable
+from .objects import encode, encode_refusal, encode_rejection
 from .profile import Profile
 
 __all__ = [
@@ -12,8 +14,12 @@ __all__ = [
     "SteppedDown",
     "compare",
     "compare_refusal",
+    "compare_rejection",
     "encode",
     "encode_refusal",
+    "encode_rejection",
     "find_classes",
+    "find_unwritable",
+    "is_for_people",
     "step_down",
 ]

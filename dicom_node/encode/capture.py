@@ -1,4 +1,6 @@
-"""Secondary Captures, RGB: the summary of a result, then a page for each of its pictures. What a viewer shows that knows nothing else.
+"""Secondary Captures, RGB: the summary of a result, then a page for each of its pictures; or one notice that there is no result.
+
+What a viewer shows that knows nothing else.
 
 No text of the patient is drawn: a viewer shows that itself, from the header, and pixels are not corrected with it.
 
@@ -16,12 +18,14 @@ from dicom_node.values import ObjectKind, Picture
 
 from .elements import Elements, Values, sequence_value, tag_of
 from .images import references
-from .inputs import Inputs
+from .inputs import AnyInputs, Inputs, InputsOfRefusal
 from .kinds import KINDS
+from .notice import draw_notice
 from .plate import draw_plate, name_directions
 from .seg import empty_patient_and_study
+from .sentences import no_result_sentences
 from .summary import draw_summary
-from .titles import series_description
+from .titles import series_description, title_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +50,14 @@ def make_captures(inputs: Inputs, kind: ObjectKind) -> Iterator[tuple[Dataset, V
         yield _make(_draw(picture, inputs, language, number, count), inputs, kind, number)
 
 
+def make_notice(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Dataset, Values]:
+    """One page that says that there is no result, and why; its header says it too, in Image Comments."""
+    notice = _Page(draw_notice(inputs), render_report("derived-notice", inputs.language), _name_all(inputs))
+    dataset, encoded = _make_image(notice, title_of(inputs.result), inputs, kind, number=1)
+    dataset.ImageComments = "\r\n".join(no_result_sentences(inputs.result, inputs.language))
+    return dataset, {**encoded, **inputs.source.series("BodyPartExamined", "RequestAttributesSequence")}
+
+
 def _draw(picture: Picture, inputs: Inputs, language: Language, number: int, count: int) -> _Page:
     geometry = inputs.result.geometry
     slices = {"number": picture.slice_index + 1, "count": len(geometry.frames)}
@@ -58,14 +70,21 @@ def _draw(picture: Picture, inputs: Inputs, language: Language, number: int, cou
 
 
 def _make(page: _Page, inputs: Inputs, kind: ObjectKind, number: int) -> tuple[Dataset, Values]:
-    language = Language(inputs.profile.language)
+    title = series_description(inputs.result.package, render_report("pictures", inputs.language))
+    dataset, encoded = _make_image(page, title, inputs, kind, number)
+    copied = {tag: element for tag, element in inputs.source.image.items() if tag != tag_of("PositionReferenceIndicator")}
+    return dataset, {**copied, **encoded}
+
+
+def _make_image(page: _Page, title: str, inputs: AnyInputs, kind: ObjectKind, number: int) -> tuple[Dataset, Values]:
+    """What every page has: `title` is its Series Description."""
     names = inputs.names(kind, number)
     dataset = empty_patient_and_study(inputs.result)
     dataset.SOPClassUID, dataset.SOPInstanceUID = KINDS[kind].sop_class_uid, names["sop_instance_uid"]
     dataset.InstanceNumber = number
     dataset.Modality = "OT"
     dataset.SeriesInstanceUID, dataset.SeriesNumber = names["series_instance_uid"], names["series_number"]
-    dataset.SeriesDescription = series_description(inputs.result.package, render_report("pictures", language))
+    dataset.SeriesDescription = title
     dataset.Manufacturer, dataset.ManufacturerModelName = names["manufacturer"], names["manufacturer_model_name"]
     dataset.SoftwareVersions, dataset.DeviceSerialNumber = names["software_versions"], names["device_serial_number"]
     dataset.ConversionType = "WSD"
@@ -76,15 +95,13 @@ def _make(page: _Page, inputs: Inputs, kind: ObjectKind, number: int) -> tuple[D
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
     dataset.Columns, dataset.Rows = page.image.size
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    copied = {tag: element for tag, element in inputs.source.image.items() if tag != tag_of("PositionReferenceIndicator")}
     return dataset, {
-        **copied,
         tag_of("SourceImageSequence"): ("SQ", sequence_value(page.sources)),
         tag_of("PixelData"): ("OB", page.image.tobytes()),
     }
 
 
-def _name_all(inputs: Inputs) -> tuple[Elements, ...]:
+def _name_all(inputs: AnyInputs) -> tuple[Elements, ...]:
     return tuple(_reference(sop_class_uid, uid, numbers or []) for sop_class_uid, uid, numbers in references(inputs))
 
 

@@ -20,6 +20,7 @@ from .compare_captures import count_wrong_pages
 from .compare_marks import count_wrong_key_images, count_wrong_on_page, count_wrong_outlines
 from .compare_report import count_differences, count_differences_of_regions, names_segments
 from .compare_text import count_differences_of_text
+from .kinds import is_for_people
 from .read_back import WrittenFrames, read_report, read_segmentation
 
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
@@ -32,29 +33,31 @@ _NO_MASK = Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool))
 def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
     """None where the objects say what the result says, else the first difference as a reason.
 
-    The segmentation: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. Reports: tracking
+    Segmentations: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. Reports: tracking
     UIDs, segment numbers or images, outlines, and measured values. Captures: `compare_captures`; page, key images and outlines:
-    `compare_marks`. That a kind is not there is no difference: which ones there are is for the profile to say, and a destination that takes
-    segmentations alone may want nothing else. Raises EncodingError where an object cannot be read.
+    `compare_marks`. Of the kinds that say a result to a person there is at least one.
+    Raises EncodingError where an object cannot be read.
     """
     content = {one.role: one.content for one in objects}
     try:
-        segmentation, frames = read_segmentation(content[Role.SEGMENTATION]) if Role.SEGMENTATION in content else (None, None)
+        segmentations = [read_segmentation(one.content) for one in objects if one.role is Role.SEGMENTATION]
         reports = [(one, read_report(one.content)) for one in objects if one.kind in _REPORTS]
-        if segmentation is not None or any(names_segments(report) for _, report in reports):
-            voxels = _count_wrong_voxels(segmentation, frames, result)
+        if segmentations or any(names_segments(report) for _, report in reports):
+            voxels = _count_wrong_voxels(segmentations, result)
             if voxels:
                 return ResultMismatch(voxels)
-        differences = sum(_REPORTS[one.kind](report, segmentation, result) for one, report in reports)
+        headers = [header for header, _ in segmentations]
+        differences = sum(_REPORTS[one.kind](report, headers, result) for one, report in reports)
         differences += sum(str(report.SOPClassUID) != one.sop_class_uid for one, report in reports)
         differences += count_wrong_pages([one.content for one in objects if one.role is Role.CAPTURE], result)
         differences += sum(count(content[role], result) for role, count in _OTHERS.items() if role in content)
+        differences += 0 if any(is_for_people(one.kind) for one in objects) else 1
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     return ReportMismatch(differences) if differences else None
 
 
-_REPORTS: Mapping[ObjectKind, Callable[[Dataset, Dataset | None, Analysed], int]] = {
+_REPORTS: Mapping[ObjectKind, Callable[[Dataset, Sequence[Dataset], Analysed], int]] = {
     ObjectKind.REPORT_3D: count_differences,
     ObjectKind.REPORT_COMPREHENSIVE: count_differences,
     ObjectKind.REPORT_ENHANCED: count_differences,
@@ -63,14 +66,26 @@ _REPORTS: Mapping[ObjectKind, Callable[[Dataset, Dataset | None, Analysed], int]
 }
 
 
-# -- segmentation ---------------------------------------------------------------------------------------------------------
+# -- segmentations ---------------------------------------------------------------------------------------------------------
 
 
-def _count_wrong_voxels(segmentation: Dataset | None, frames: WrittenFrames | None, result: Analysed) -> int:
-    """Voxels that are in the object and not in the result, or the other way round, over all segments."""
+def _count_wrong_voxels(segmentations: Sequence[tuple[Dataset, WrittenFrames]], result: Analysed) -> int:
+    """Voxels that are in the objects and not in the result, or the other way round, over all segments.
+
+    The segments of one segmentation follow those of the one before it, in the order of the findings.
+    """
     masks = {finding.number: finding.mask for finding in result.findings}
-    if segmentation is None or frames is None:
-        return sum(int(np.count_nonzero(mask.voxels)) for mask in masks.values())
+    wrong = before = 0
+    for segmentation, frames in segmentations:
+        numbers = {int(one.SegmentNumber) for one in segmentation.SegmentSequence} - {0}  # the background of a label map
+        own = {number: masks.pop(before + number, _NO_MASK) for number in numbers}
+        wrong += _count_wrong_of(segmentation, frames, own, result)
+        before += len(numbers)
+    return wrong + sum(int(np.count_nonzero(mask.voxels)) for mask in masks.values())
+
+
+def _count_wrong_of(segmentation: Dataset, frames: WrittenFrames, masks: Mapping[int, Mask], result: Analysed) -> int:
+    """Of one segmentation, which should have these masks as its segments."""
     slices = _find_named_slices(frames, result)
     if str(segmentation.FrameOfReferenceUID) != result.geometry.frame_of_reference_uid or frames.shape != result.geometry.shape[1:]:
         slices[:] = -1

@@ -14,6 +14,8 @@ from pydicom.multival import MultiValue
 
 from dicom_node.values import Analysed, Mask, Picture
 
+from .read_back import is_titled_not_analysed
+
 _CLASS = "1.2.840.10008.5.1.4.1.1.7"
 _FEWEST_PIXELS = 4  # of a colour, for an outline to be seen
 
@@ -44,11 +46,13 @@ def count_wrong_pages(contents: Sequence[bytes], result: Analysed) -> int:
     for number, content in enumerate(contents, 1):
         page = pydicom.dcmread(io.BytesIO(content))
         picture = result.pictures[number - summaries - 1] if number > summaries else None
-        wrong += not (_is_whole(page, number) and (_names_all(page, result) if picture is None else _shows(page, picture, result)))
+        is_page = is_whole_image(page, number) and not is_titled_not_analysed(page)
+        wrong += not (is_page and (_names_all(page, result) if picture is None else _shows(page, picture, result)))
     return wrong
 
 
-def _is_whole(page: Dataset, number: int) -> bool:
+def is_whole_image(page: Dataset, number: int) -> bool:
+    """Whether a page is an RGB image of 8 bits with all its pixels, and has this number in its series."""
     size_bytes = int(page.Rows) * int(page.Columns) * 3
     return (
         str(page.SOPClassUID) == _CLASS

@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.values import Analysed, Finding
 
+from .read_back import is_titled_not_analysed
+
 _OF_INTEREST = ("113000", "DCM")
 _MOST_SLICES = 60  # of a finding are drawn
 
@@ -22,18 +24,26 @@ Place = tuple[str, int]  # SOP Instance UID, frame number
 
 
 def count_wrong_on_page(content: bytes, result: Analysed) -> int:
-    """1 where the document is no whole PDF, is not from the images of the result, or is cut; what is printed is not read."""
+    """1 where the document is no whole PDF of a result, or not from the images of this one; what is printed is not read."""
     page = pydicom.dcmread(io.BytesIO(content))
-    document, length = bytes(page.EncapsulatedDocument), int(page.EncapsulatedDocumentLength)
     sources = [str(source.ReferencedSOPInstanceUID) for source in page.SourceInstanceSequence]
-    is_whole = (
+    is_right = (
+        is_whole_document(page)
+        and not is_titled_not_analysed(page)
+        and sorted(sources) == sorted({frame.sop_instance_uid for frame in result.geometry.frames})
+    )
+    return 0 if is_right else 1
+
+
+def is_whole_document(page: Dataset) -> bool:
+    """Whether an object holds a PDF from its first to its last line."""
+    document = bytes(page.EncapsulatedDocument)
+    return (
         page.MIMETypeOfEncapsulatedDocument == "application/pdf"
         and document.startswith(b"%PDF-")
         and document.rstrip().endswith(b"%%EOF")
-        and len(document) == length
-        and sorted(sources) == sorted({frame.sop_instance_uid for frame in result.geometry.frames})
+        and len(document) == int(page.EncapsulatedDocumentLength)
     )
-    return 0 if is_whole else 1
 
 
 def count_wrong_key_images(content: bytes, result: Analysed) -> int:

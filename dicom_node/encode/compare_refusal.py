@@ -12,8 +12,9 @@ from dicom_node.values import DicomObject, NotAnalysed, ObjectKind, Reason
 from dicom_node.values.reasons import ReportMismatch
 
 from .characters import to_ascii
+from .compare_notice import is_page_of_refusal, is_picture_of_refusal
 from .content_tree import children, code_of, name_of, walk
-from .read_back import read_report
+from .read_back import is_titled_not_analysed, read_report
 
 _LANGUAGE = ("121049", "DCM")
 _MEASUREMENT_GROUP = ("125007", "DCM")
@@ -69,7 +70,7 @@ def _is_no_result(report: Dataset, result: NotAnalysed) -> bool:
         not any(item.ValueType in {"NUM", "SCOORD", "SCOORD3D"} for item in items)
         and _ABSENT not in codes
         and not any(name_of(item) == _FINDING and item.ValueType == "CODE" for item in items)
-        and str(report.SeriesDescription).endswith("not analysed")
+        and is_titled_not_analysed(report)
         and [str(one.SeriesInstanceUID) for one in study.ReferencedSeriesSequence] == [result.series_instance_uid]
         and str(study.StudyInstanceUID) == result.study_instance_uid
     )
@@ -88,4 +89,6 @@ _CHECKS: Mapping[ObjectKind, Callable[[bytes, NotAnalysed], bool]] = {
     ObjectKind.REPORT_COMPREHENSIVE: _is_refusal,
     ObjectKind.REPORT_ENHANCED: _is_refusal,
     ObjectKind.REPORT_TEXT: _is_refusal_in_words,
+    ObjectKind.CAPTURE: is_picture_of_refusal,
+    ObjectKind.PAGE: is_page_of_refusal,
 }

@@ -1,7 +1,8 @@
 """A report of measurement groups against the result that it was made from: on segments, on images, on outlines."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,15 @@ _PRESENCE = ("121052", "DCM")
 _ABSENT = ("272519000", "SCT")
 _SCORE = "SCORE"
 
+
+class _Segment(NamedTuple):
+    """Where a segment is, and as what it is tracked."""
+
+    sop_instance_uid: str
+    number: int
+    tracking_uid: str
+
+
 _Place = Callable[[Dataset, Finding], bool]
 
 
@@ -32,28 +42,24 @@ def names_segments(report: Dataset) -> bool:
     return any(name_of(item) == _REFERENCED_SEGMENT for item in walk(report))
 
 
-def count_differences(report: Dataset, segmentation: Dataset | None, result: Analysed) -> int:
+def count_differences(report: Dataset, segmentations: Sequence[Dataset], result: Analysed) -> int:
     """Findings that the report does not say as the result does, groups that belong to none, and what is not said of what is missing."""
     groups = [item for item in walk(report) if name_of(item) == _MEASUREMENT_GROUP]
     found = [group for group in groups if not children(group, _PRESENCE)]
-    if segmentation is None:
+    if not segmentations:
         wrong = _count_wrong(found, result, lambda group, finding: _is_on_image(group, finding, result))
     else:
-        uid, tracked = str(segmentation.SOPInstanceUID), _tracking_uids(segmentation)
-        wrong = _count_wrong(
-            found,
-            result,
-            lambda group, finding: _is_on_segment(group, finding, uid) and tracked.get(finding.number) == [finding.tracking_uid],
-        )
+        segments = _find_segments(segmentations)
+        wrong = _count_wrong(found, result, lambda group, finding: _is_on_segment(group, finding, segments))
     missing = [group for group in groups if children(group, _PRESENCE)]
-    return wrong + _count_wrongly_missing(missing, result) + _count_wrong_evidence(report, segmentation, result)
+    return wrong + _count_wrongly_missing(missing, result) + _count_wrong_evidence(report, segmentations, result)
 
 
-def count_differences_of_regions(report: Dataset, _: Dataset | None, result: Analysed) -> int:
+def count_differences_of_regions(report: Dataset, _: Sequence[Dataset], result: Analysed) -> int:
     """Findings that have no group with their outline and their numbers, and groups that belong to none."""
     groups = [item for item in walk(report) if name_of(item) == _MEASUREMENT_GROUP]
     wrong = _count_wrong(groups, result, lambda group, finding: _is_outlined(group, finding, result))
-    return wrong + _count_wrong_evidence(report, None, result)
+    return wrong + _count_wrong_evidence(report, (), result)
 
 
 def _count_wrong(groups: Sequence[Dataset], result: Analysed, is_in_place: _Place) -> int:
@@ -86,10 +92,11 @@ def _says_numbers(group: Dataset, finding: Finding, result: Analysed) -> bool:
     )
 
 
-def _is_on_segment(group: Dataset, finding: Finding, segmentation_uid: str) -> bool:
-    segments = [item.ReferencedSOPSequence[0] for item in children(group, _REFERENCED_SEGMENT)]
-    named = [(str(one.ReferencedSOPInstanceUID), int(one.ReferencedSegmentNumber)) for one in segments]
-    return named == [(segmentation_uid, finding.number)]
+def _is_on_segment(group: Dataset, finding: Finding, segments: Mapping[int, Sequence[_Segment]]) -> bool:
+    """Whether a group refers to the finding's segment and no other, and that is tracked as the finding."""
+    references = [item.ReferencedSOPSequence[0] for item in children(group, _REFERENCED_SEGMENT)]
+    named = [_Segment(str(one.ReferencedSOPInstanceUID), int(one.ReferencedSegmentNumber), finding.tracking_uid) for one in references]
+    return len(named) == 1 and named == segments.get(finding.number)
 
 
 def _is_on_image(group: Dataset, finding: Finding, result: Analysed) -> bool:
@@ -154,9 +161,9 @@ def _count_wrongly_missing(groups: Sequence[Dataset], result: Analysed) -> int:
     return sum(one not in said for one in wanted) + sum(one not in wanted for one in said) + abs(len(said) - len(wanted))
 
 
-def _count_wrong_evidence(report: Dataset, segmentation: Dataset | None, result: Analysed) -> int:
-    """Instances that are referred to and no evidence, evidence that is neither an image of the result nor its segmentation; and another
-    prior than the one that the result was compared with."""
+def _count_wrong_evidence(report: Dataset, segmentations: Sequence[Dataset], result: Analysed) -> int:
+    """Instances that are referred to and no evidence, evidence that is neither an image of the result nor one of its segmentations; and
+    another prior than the one that the result was compared with."""
     segments = {
         str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in walk(report) if name_of(item) == _REFERENCED_SEGMENT
     }
@@ -167,8 +174,8 @@ def _count_wrong_evidence(report: Dataset, segmentation: Dataset | None, result:
         for image_uid in _uids(item)
     }
     known = {frame.sop_instance_uid for frame in result.geometry.frames}
-    if segmentation is not None and result.findings:
-        known.add(str(segmentation.SOPInstanceUID))
+    if result.findings:
+        known |= {str(segmentation.SOPInstanceUID) for segmentation in segmentations}
     has_prior = names_prior(report, result)
     return len((segments | images) ^ evidence_of(report)) + len((segments | images) - known) + (0 if has_prior else 1)
 
@@ -177,10 +184,17 @@ def _uids(image: Dataset) -> set[str]:
     return {str(reference.ReferencedSOPInstanceUID) for reference in image.ReferencedSOPSequence}
 
 
-def _tracking_uids(segmentation: Dataset) -> dict[int, list[str]]:
-    """By segment number; there should be one of each. Number 0 is the background of a label map."""
-    found: dict[int, list[str]] = {}
-    for segment in segmentation.SegmentSequence:
-        if segment.SegmentNumber != 0:
-            found.setdefault(int(segment.SegmentNumber), []).append(str(segment.TrackingUID))
+def _find_segments(segmentations: Sequence[Dataset]) -> dict[int, list[_Segment]]:
+    """By the number of the finding, counted on from one segmentation to the next; there should be one of each.
+
+    Number 0 is the background of a label map.
+    """
+    found: dict[int, list[_Segment]] = {}
+    before = 0
+    for segmentation in segmentations:
+        segments = [segment for segment in segmentation.SegmentSequence if segment.SegmentNumber != 0]
+        for segment in segments:
+            number = int(segment.SegmentNumber)
+            found.setdefault(before + number, []).append(_Segment(str(segmentation.SOPInstanceUID), number, str(segment.TrackingUID)))
+        before += len(segments)
     return found

@@ -1,6 +1,7 @@
 """A report in words against the result that it was made from: every finding is named, with its numbers."""
 
 import re
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
@@ -18,7 +19,7 @@ _LAST_NUMBER = re.compile(r" (-?\d+)(?:[.,](\d+))?(?: \S+)?\Z")  # and its unit
 _SCORE_STEP = 0.005
 
 
-def count_differences_of_text(report: Dataset, _: Dataset | None, result: Analysed) -> int:
+def count_differences_of_text(report: Dataset, _: Sequence[Dataset], result: Analysed) -> int:
     """Findings without a text of their own, numbers that are not theirs, and texts too many or too few."""
     sections = children(report, _FINDINGS)
     texts = [item for section in sections for item in children(section, _FINDING)]

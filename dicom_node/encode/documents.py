@@ -113,19 +113,19 @@ def observer(inputs: AnyInputs) -> hd.sr.ObserverContext:
 
 
 def _evidence(inputs: AnyInputs, kind: ObjectKind) -> Sequence[Dataset]:
-    """The images, and the segmentation where the document refers to it, by their UIDs alone."""
+    """The images, and the segmentations where the document refers to them, by their UIDs alone."""
     evidence = []
     for uid, headers in inputs.instances.items():
         instance = empty_patient_and_study(inputs.result)
         instance.SOPClassUID, instance.SOPInstanceUID = headers.instance.sop_class_uid, uid
         evidence.append(instance)
     segmentation = inputs.profile.segmentation
-    is_named = isinstance(inputs, Inputs) and inputs.result.findings and KINDS[kind].names_segmentation
-    if is_named and segmentation is not None:
-        uids, instance = inputs.uids(segmentation), empty_patient_and_study(inputs.result)
-        instance.SOPClassUID, instance.SOPInstanceUID = KINDS[segmentation].sop_class_uid, uids.instance
-        instance.SeriesInstanceUID = uids.series
-        evidence.append(instance)
+    if isinstance(inputs, Inputs) and inputs.result.findings and KINDS[kind].names_segmentation and segmentation is not None:
+        for number in range(1, len(inputs.starts) + 1):
+            uids, instance = inputs.uids(segmentation, number), empty_patient_and_study(inputs.result)
+            instance.SOPClassUID, instance.SOPInstanceUID = KINDS[segmentation].sop_class_uid, uids.instance
+            instance.SeriesInstanceUID = uids.series
+            evidence.append(instance)
     return evidence
 
 

@@ -63,7 +63,7 @@ _PLACES = {  # the element that differs
 _LAST_PLACES = {_Varies.REGION: "GraphicData"}  # where more than one differs
 _INNER_PLACES = {  # where that is a sequence: from and to which element its item differs
     _Varies.NUMBER: ("FloatingPointValue", "NumericValue"),
-    _Varies.SEGMENT: ("ReferencedSegmentNumber", "ReferencedSegmentNumber"),
+    _Varies.SEGMENT: ("ReferencedSOPInstanceUID", "ReferencedSegmentNumber"),
     _Varies.REGION: ("ReferencedSOPSequence", "ReferencedSOPSequence"),
 }
 
@@ -130,7 +130,7 @@ class _Item:
             case _Varies.IMAGE:
                 element = ("SQ", _encode_image(inputs, largest_slice(finding)))
             case _Varies.SEGMENT:
-                element = ("SQ", self._inner(encode_element(tag_of("ReferencedSegmentNumber"), "US", struct.pack("<H", finding.number))))
+                element = ("SQ", self._inner(_encode_segment(*inputs.segment(finding))))
             case _Varies.NUMBER:
                 element = ("SQ", self._inner(_encode_number(next(numbers))))
             case _Varies.REGION:
@@ -170,6 +170,16 @@ def _encode_number(value: float) -> bytes:
         {
             tag_of("FloatingPointValue"): ("FD", struct.pack("<d", value)),
             tag_of("NumericValue"): ("DS", str(DS(value, auto_format=True)).encode()),
+        }
+    )
+
+
+def _encode_segment(sop_instance_uid: str, segment_number: int) -> bytes:
+    """A segment of a segmentation, behind the SOP class of that."""
+    return encode_elements(
+        {
+            tag_of("ReferencedSOPInstanceUID"): ("UI", sop_instance_uid.encode()),
+            tag_of("ReferencedSegmentNumber"): ("US", struct.pack("<H", segment_number)),
         }
     )
 

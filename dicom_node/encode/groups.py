@@ -39,14 +39,14 @@ def found_group(finding: Finding, inputs: Inputs) -> Group:
     Source: PS3.16 TID 1411, 1501, 1419. The reference is built from UIDs: highdicom's own way fails for a single segment, whose
     number lies in the shared functional groups.
     """
-    segmentation = inputs.profile.segmentation
-    if segmentation is None:
+    if inputs.profile.segmentation is None:
         images = [hd.sr.SourceImageForMeasurementGroup(*reference_of_slice(inputs, largest_slice(finding)))]
         return _with_change(hd.sr.MeasurementsAndQualitativeEvaluations(source_images=images, **describe(finding, inputs)), finding, inputs)
+    sop_instance_uid, segment_number = inputs.segment(finding)
     segment = hd.sr.ReferencedSegment(
-        sop_class_uid=KINDS[segmentation].sop_class_uid,
-        sop_instance_uid=inputs.uids(segmentation).instance,
-        segment_number=finding.number,
+        sop_class_uid=KINDS[inputs.profile.segmentation].sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        segment_number=segment_number,
         source_series=hd.sr.SourceSeriesForSegmentation(inputs.result.series_instance_uid),
     )
     group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **describe(finding, inputs))

@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dicom_node.values import ObjectKind, Role, derive_uid
 
@@ -20,6 +21,7 @@ class ObjectUids:
     dimension_organization: str
 
 
+@lru_cache(maxsize=1024)
 def derive_object_uids(result_key: str, kind: ObjectKind, profile: Profile, number: int = 1) -> ObjectUids:
     """The UIDs of the object of this kind that a result gives under this profile, whether or not it was ever made.
 

@@ -1,7 +1,8 @@
 """Everything that an object is made from."""
 
 import dataclasses
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -9,8 +10,19 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
 from dicom_node.texts import Language
-from dicom_node.values import Analysed, FrameHeaders, InstanceHeaders, NotAnalysed, ObjectKind, ReportRef, SeriesHeaders, derive_digest
+from dicom_node.values import (
+    Analysed,
+    Finding,
+    FrameHeaders,
+    InstanceHeaders,
+    NotAnalysed,
+    ObjectKind,
+    ReportRef,
+    SeriesHeaders,
+    derive_digest,
+)
 
+from .division import divide
 from .identity import ObjectUids, derive_object_uids, derive_series_number
 from .kinds import KINDS
 from .profile import Profile
@@ -64,9 +76,26 @@ class _InputsOf(Generic[_Result]):
 
 @dataclass(frozen=True, slots=True)
 class Inputs(_InputsOf[Analysed]):
-    """Of an analysis: the instances are those of its volume, in slice order. `replaced` is the report that the new one replaces."""
+    """Of an analysis: the instances are those of its volume, in slice order. `replaced` is the report that the new one replaces.
+
+    `starts` holds the number of the first finding of each segmentation: one, unless the profile wants segmentations of few frames.
+    """
 
     replaced: ReportRef | None
+    starts: tuple[int, ...] = (1,)
+
+    def segment(self, finding: Finding) -> tuple[str, int]:
+        """SOP Instance UID of the segmentation that holds a finding's segment, and Segment Number in it."""
+        assert self.profile.segmentation is not None
+        number = bisect_right(self.starts, finding.number)
+        return self.uids(self.profile.segmentation, number).instance, finding.number - self.starts[number - 1] + 1
+
+    def parts(self) -> Iterator["Inputs"]:
+        """The same for each segmentation, with its findings alone, which have the numbers of its segments."""
+        ends = (*self.starts[1:], len(self.result.findings) + 1)
+        for start, end in zip(self.starts, ends, strict=True):
+            findings = tuple(dataclasses.replace(one, number=one.number - start + 1) for one in self.result.findings[start - 1 : end - 1])
+            yield dataclasses.replace(self, result=dataclasses.replace(self.result, findings=findings))
 
     def first_alone(self) -> "Inputs":
         """The same with the first of its instances only, as if all slices came from that."""
@@ -86,7 +115,17 @@ class Inputs(_InputsOf[Analysed]):
 
 @dataclass(frozen=True, slots=True)
 class InputsOfRefusal(_InputsOf[NotAnalysed]):
-    """Of an analysis that there was not: the instances are all of the series that could be read, sorted by UID."""
+    """Of an analysis that there was not: the instances are all of the series that could be read, sorted by UID.
+
+    `unreadable` counts those of the series that could not.
+    """
+
+    unreadable: int
+
+    @property
+    def image_count(self) -> int:
+        """How many images of the series there are, frames counted one by one as far as their headers tell."""
+        return self.unreadable + sum(max(1, len(headers.frames)) for headers in self.instances.values())
 
     def first_alone(self) -> "InputsOfRefusal":
         """The same with the first of its instances only."""
@@ -103,7 +142,8 @@ def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, repl
     if not uids or any(uid not in known for uid in uids):
         raise EncodingError("images of the result")
     instances = {uid: known[uid] for uid in uids}
-    return Inputs(result, instances, read_source(list(instances.values())), profile, replaced)
+    starts = divide(result.findings, profile.most_frames) if profile.segmentation is ObjectKind.SEGMENTATION else (1,)
+    return Inputs(result, instances, read_source(list(instances.values())), profile, replaced, starts)
 
 
 def read_inputs_of_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile) -> InputsOfRefusal:
@@ -111,7 +151,7 @@ def read_inputs_of_refusal(result: NotAnalysed, headers: SeriesHeaders, profile:
     if not headers.instances:
         raise EncodingError("images of the series")
     instances = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
-    return InputsOfRefusal(result, instances, read_source(headers.instances), profile)
+    return InputsOfRefusal(result, instances, read_source(headers.instances), profile, len(headers.unreadable))
 
 
 def _key_of(result: Analysed | NotAnalysed) -> str:

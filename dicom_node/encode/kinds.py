@@ -37,21 +37,31 @@ KINDS: Mapping[ObjectKind, KindOfObject] = {
 }
 
 
+def is_for_people(kind: ObjectKind) -> bool:
+    """Whether a kind says a whole result, or that nothing was found, to whoever reads it."""
+    return KINDS[kind].role in {Role.REPORT, Role.PAGE, Role.CAPTURE}
+
+
 @dataclass(frozen=True, slots=True)
 class SteppedDown:
-    """`wanted` cannot be had by a destination: it gets `sent`, which may be wanted anyway, or nothing."""
+    """`wanted` cannot be had by a destination, or of a result: it gets `sent`, which may be wanted anyway, or nothing."""
 
     wanted: ObjectKind
     sent: ObjectKind | None
 
 
-def step_down(wanted: Sequence[ObjectKind], not_accepted: Collection[str]) -> tuple[tuple[ObjectKind, ...], tuple[SteppedDown, ...]]:
-    """What a destination gets that does not accept these SOP classes, in the order wanted and each once; and what instead of what."""
+def step_down(
+    wanted: Sequence[ObjectKind], not_accepted: Collection[str], unwritable: Collection[ObjectKind] = ()
+) -> tuple[tuple[ObjectKind, ...], tuple[SteppedDown, ...]]:
+    """What a destination gets that does not accept these SOP classes, in the order wanted and each once; and what instead of what.
+
+    `unwritable` are kinds as which the result in question cannot be written.
+    """
     kinds: dict[ObjectKind, None] = {}
     changes = []
     for kind in wanted:
         sent: ObjectKind | None = kind
-        while sent is not None and KINDS[sent].sop_class_uid in not_accepted:
+        while sent is not None and (sent in unwritable or KINDS[sent].sop_class_uid in not_accepted):
             sent = KINDS[sent].instead
         if sent is not None:
             kinds[sent] = None

@@ -11,18 +11,18 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, PackageRef, ReportRef, SeriesHeaders, derive_digest
 
-from .capture import make_captures
+from .capture import make_captures, make_notice
 from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .inputs import AnyInputs, Inputs, InputsOfRefusal, read_inputs, read_inputs_of_refusal
 from .key_images import make_key_images
 from .kinds import KINDS
-from .page import make_page
+from .page import make_page, make_page_of_notice
 from .presentation import make_presentation
 from .profile import Profile
 from .refusal import make_refusal
 from .rejection import make_rejection
-from .seg import make_segmentation
+from .seg import make_segmentations
 from .sr import make_report
 from .sr_text import make_text_refusal, make_text_report
 
@@ -78,8 +78,8 @@ def encode_refusal_kind(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Dico
 # A maker gives, for each instance, a data set and its elements that are encoded already.
 _Maker = Callable[[Inputs, ObjectKind], Iterable[tuple[Dataset, Values]]]
 _MAKERS: Mapping[ObjectKind, _Maker] = {
-    ObjectKind.SEGMENTATION: lambda inputs, kind: [make_segmentation(inputs, kind)],
-    ObjectKind.LABEL_MAP: lambda inputs, kind: [make_segmentation(inputs, kind)],
+    ObjectKind.SEGMENTATION: make_segmentations,
+    ObjectKind.LABEL_MAP: make_segmentations,
     ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.CAPTURE: make_captures,
     ObjectKind.PAGE: lambda inputs, kind: [make_page(inputs, kind)],
@@ -96,6 +96,8 @@ _MAKERS_OF_REFUSAL: Mapping[ObjectKind, _MakerOfRefusal] = {
     ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_refusal(inputs, kind)],
     ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_refusal(inputs, kind)],
     ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_refusal(inputs, kind)],
+    ObjectKind.CAPTURE: lambda inputs, kind: [make_notice(inputs, kind)],
+    ObjectKind.PAGE: lambda inputs, kind: [make_page_of_notice(inputs, kind)],
 }
 # What is about regions alone, and is not made where there are none.
 _OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})

@@ -1,51 +1,39 @@
-"""A result as a PDF of one page, or of a few where there are many findings. Nothing of the patient stands on it.
+"""A result as a PDF of one page, or of a few where there are many findings."""
 
-PDF/A-2b, as fpdf2 writes it (ISO 19005-2); no validator has judged that.
-"""
-
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
-import font_source_sans_pro
 import numpy as np
 import numpy.typing as npt
-from fpdf import FPDF
 from fpdf.fonts import FontFace
 from PIL import Image
 
-from dicom_node.texts import Language, render_concept, render_report
 from dicom_node.values import CodedConcept, Finding, Geometry, Measurement
 
 from .captions import write_number
 from .changes import change_sentence, comparison_sentences
-from .identity import Moment
 from .inputs import Inputs
 from .outlines import largest_slice, outline
 from .sentences import find_missing
+from .sheet import BLACK, GREY, MARGIN_MM, WIDTH_MM, Sheet
 from .titles import LATERALITY
 
-_FONT = "Source Sans Pro"
-_MARGIN_MM, _WIDTH_MM = 15.0, 180.0  # of A4
-_BLACK, _GREY, _RED = (20, 20, 20), (95, 95, 95), (170, 20, 20)
-_WHITE, _LINE, _TINT, _RED_TINT = (255, 255, 255), (190, 195, 200), (234, 238, 243), (252, 236, 236)
-_SHORT = 12  # hexadecimal digits of a digest that a person compares
+_RED, _WHITE, _LINE, _TINT, _RED_TINT = (170, 20, 20), (255, 255, 255), (190, 195, 200), (234, 238, 243), (252, 236, 236)
 
 _MOST_PICTURES = 4  # side by side
 _GAP_MM = 4.0
-_PICTURE_MM = (_WIDTH_MM - (_MOST_PICTURES - 1) * _GAP_MM) / _MOST_PICTURES
+_PICTURE_MM = (WIDTH_MM - (_MOST_PICTURES - 1) * _GAP_MM) / _MOST_PICTURES
 _LEAST_CROP_MM = 60.0  # of a picture, so that what lies around a small finding says where it is
 _CROP = 3.0  # how many times as wide as the finding a picture is
 
 _Column = tuple[CodedConcept, CodedConcept | None, CodedConcept]  # of measurements: concept, derivation, unit
 
 
-def write_pdf(inputs: Inputs, identifier: str) -> bytes:
-    """The file, of an even number of bytes: what kind of result this is, pictures, findings, what was not detected, reservations.
+def write_pdf(inputs: Inputs, identifier: str, title: str) -> bytes:
+    """The file: what kind of result this is, pictures, findings, what was not detected, reservations.
 
     `identifier`: 32 hexadecimal digits. The same arguments give the same bytes.
     """
-    document = _Document(inputs, identifier)
+    document = Sheet(inputs, identifier, title)
     document.add_page()
     _write_head(document, inputs)
     if inputs.result.findings:
@@ -55,109 +43,19 @@ def write_pdf(inputs: Inputs, identifier: str) -> bytes:
     _write_not_detected(document, inputs)
     _write_changes(document, inputs)
     _write_reservations(document, inputs)
-    content = bytes(document.output())
-    return content + b"\n" * (len(content) % 2)  # PS3.5 8.2: an OB is even; white space behind the last line is legal in a PDF
-
-
-class _Document(FPDF):
-    """A4 with our fonts, a footer on each page, and nothing that another run would write differently."""
-
-    def __init__(self, inputs: Inputs, identifier: str) -> None:
-        super().__init__(format="A4", enforce_compliance="PDF/A-2B")
-        self.inputs, self.identifier, self.language = inputs, identifier, Language(inputs.profile.language)
-        title = self.say("page-title", title=inputs.result.package.title)
-        creator = f"{inputs.profile.model_name} {inputs.profile.node_version}"
-        self.set_lang(self.language)
-        self.set_title(title)
-        self.set_creator(creator)
-        self.set_xmp_metadata(_xmp(title, creator, inputs.source.moment))  # fpdf2's own would say when the program ran
-        self.set_image_filter("FlateDecode")
-        self.set_margins(_MARGIN_MM, _MARGIN_MM, _MARGIN_MM)
-        self.set_auto_page_break(True, margin=20)
-        for style, name in (("", "SourceSansPro"), ("B", "SourceSansProBold")):
-            self.add_font(_FONT, style, font_source_sans_pro.font_files_ttf[name])
-
-    def file_id(self) -> str:
-        """The two identifiers of a file that was never changed (ISO 32000-1, 14.4)."""
-        return f"<{self.identifier}><{self.identifier}>"
-
-    def say(self, name: str, **fields: int | float | str) -> str:
-        """A sentence of the catalogue."""
-        return self.bind(render_report(name, self.language, **fields))
-
-    def name(self, concept: CodedConcept) -> str:
-        """A concept's name, or a unit's sign."""
-        return render_concept(concept, self.language)
-
-    def bind(self, text: str) -> str:
-        """The text with no-break spaces where French typography has spaces that no line may end at."""
-        if self.language is not Language.FRENCH:
-            return text
-        return re.sub(r"« ", "«\N{NO-BREAK SPACE}", re.sub(r" ([:;?!»])", "\N{NO-BREAK SPACE}\\1", text))
-
-    def use(self, size: float, style: str = "", colour: tuple[int, int, int] = _BLACK) -> None:
-        """Font, its size in points, and colour of the text that follows."""
-        self.set_font(_FONT, style, size)
-        self.set_text_color(*colour)
-
-    def paragraph(self, text: str, height_mm: float = 4.8, *, filled: bool = False) -> None:
-        """Text over the whole width, then a new line."""
-        self.multi_cell(0, height_mm, text, align="L", fill=filled, new_x="LMARGIN", new_y="NEXT")
-
-    def heading(self, name: str) -> None:
-        """A heading, on the page of the line that follows it."""
-        if self.will_page_break(20):
-            self.add_page()
-        self.ln(3.5)
-        self.use(11.5, "B")
-        self.paragraph(self.say(name), 6)
-        self.use(10)
-
-    def footer(self) -> None:
-        """What made the page, so that the result can be found again."""
-        package, profile = self.inputs.result.package, self.inputs.profile
-        self.set_y(-15)
-        self.use(7.5, colour=_GREY)
-        text = self.say(
-            "page-footer",
-            station=profile.station,
-            node=profile.model_name,
-            node_version=profile.node_version,
-            model=package.name,
-            version=package.version,
-            digest=package.digest[:_SHORT],
-            result=self.inputs.result.key[:_SHORT],
-            page=self.page_no(),
-            pages="{nb}",  # fpdf2 writes the number of pages here
-        )
-        self.paragraph(text, 3.4)
-
-
-def _xmp(title: str, creator: str, moment: Moment) -> str:
-    """The file's metadata (ISO 19005-2, 6.6): what it is, and the moment on the clock of the images, whose time zone is not known."""
-    date, time = moment.date, moment.time
-    when = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:6]}"
-    return f"""<x:xmpmeta xmlns:x="adobe:ns:meta/">
-<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
- xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/" xmp:CreatorTool="{escape(creator)}" xmp:CreateDate="{when}">
-<pdfaid:part>2</pdfaid:part><pdfaid:conformance>B</pdfaid:conformance>
-<dc:title><rdf:Alt><rdf:li xml:lang="x-default">{escape(title)}</rdf:li></rdf:Alt></dc:title>
-</rdf:Description>
-</rdf:RDF>
-</x:xmpmeta>"""
+    return document.content()
 
 
 # -- text -------------------------------------------------------------------------------------------------------------------
 
 
-def _write_head(document: _Document, inputs: Inputs) -> None:
+def _write_head(document: Sheet, inputs: Inputs) -> None:
     """Title, what kind of result this is, which model, which series."""
     package, number, (slices, _, _) = inputs.result.package, inputs.source.series_number, inputs.result.geometry.shape
     document.use(18, "B")
     document.paragraph(document.say("page-title", title=package.title), 8.5)
     document.ln(1.5)
-    document.use(10, "B", _BLACK if package.product else _RED)
+    document.use(10, "B", BLACK if package.product else _RED)
     document.set_fill_color(*(_TINT if package.product else _RED_TINT))
     document.paragraph(document.say("page-product" if package.product else "research"), 7, filled=True)
     document.paragraph(document.say("unverified"), 7, filled=True)
@@ -170,7 +68,7 @@ def _write_head(document: _Document, inputs: Inputs) -> None:
         document.paragraph(document.say("page-series", number=number, slices=slices))
 
 
-def _write_table(document: _Document, inputs: Inputs) -> None:
+def _write_table(document: Sheet, inputs: Inputs) -> None:
     """A row for each finding, a column for each kind of measurement; below it what a score means."""
     findings, threshold = inputs.result.findings, inputs.result.threshold
     columns = list(dict.fromkeys(_column(measurement) for finding in findings for measurement in finding.measurements))
@@ -180,7 +78,7 @@ def _write_table(document: _Document, inputs: Inputs) -> None:
     if has_scores:
         headings.append(document.say("page-score") if threshold is None else document.say("page-score-threshold", threshold=threshold))
     fixed_mm = [9.0, 27.0, 31.0, 13.0, *([18.0] if has_scores else [])]
-    measured_mm = (_WIDTH_MM - sum(fixed_mm)) / max(len(columns), 1)
+    measured_mm = (WIDTH_MM - sum(fixed_mm)) / max(len(columns), 1)
     widths_mm = [*fixed_mm[:4], *([measured_mm] * len(columns)), *fixed_mm[4:]]
     document.use(9)
     document.set_fill_color(*_WHITE)
@@ -198,21 +96,21 @@ def _write_table(document: _Document, inputs: Inputs) -> None:
     ) as table:
         table.row(headings)
         for finding in findings:
-            table.row(list(_cells(finding, columns, document, has_scores=has_scores)))
+            table.row(list(_cells(finding, columns, document, _image_of(finding, inputs), has_scores=has_scores)))
     if threshold is not None and has_scores:
         document.ln(1.5)
-        document.use(9, colour=_GREY)
+        document.use(9, colour=GREY)
         document.paragraph(document.say("score", threshold=threshold), 4.2)
 
 
-def _cells(finding: Finding, columns: Sequence[_Column], document: _Document, *, has_scores: bool) -> Iterator[str]:
+def _cells(finding: Finding, columns: Sequence[_Column], document: Sheet, image: str, *, has_scores: bool) -> Iterator[str]:
     """Number, label, site and side, image, measurements, score; empty where the finding has none."""
     values = {_column(one): write_number(one.value, one.digits, document.language) for one in finding.measurements}
     side = None if finding.laterality is None else LATERALITY[finding.laterality]
     yield str(finding.number)
     yield finding.label
     yield ", ".join(document.name(concept) for concept in (finding.site, side) if concept is not None)
-    yield _image_of(finding, document.inputs)
+    yield image
     yield from (values.get(column, "") for column in columns)
     if has_scores:
         yield "" if finding.score is None else write_number(finding.score, 2, document.language)
@@ -222,7 +120,7 @@ def _column(measurement: Measurement) -> _Column:
     return measurement.concept, measurement.derivation, measurement.unit
 
 
-def _head_of(column: _Column, document: _Document) -> str:
+def _head_of(column: _Column, document: Sheet) -> str:
     """As in `Attenuation, mean (HU)`; no unit where it is one."""
     concept, derivation, unit = column
     name = ", ".join(document.name(one) for one in (concept, derivation) if one is not None)
@@ -247,7 +145,7 @@ def _place(inputs: Inputs, index: int) -> tuple[str, int]:
     return ("page-image", int(text)) if text.isdecimal() else ("page-slice", index + 1)
 
 
-def _write_not_detected(document: _Document, inputs: Inputs) -> None:
+def _write_not_detected(document: Sheet, inputs: Inputs) -> None:
     """What was looked for and not detected, each as a sentence; large where that is all there is to say."""
     result = inputs.result
     missing = find_missing(result)
@@ -259,7 +157,7 @@ def _write_not_detected(document: _Document, inputs: Inputs) -> None:
         document.paragraph(document.say("not-detected", what=document.name(concept)), 4.8 if result.findings else 6.5)
 
 
-def _write_changes(document: _Document, inputs: Inputs) -> None:
+def _write_changes(document: Sheet, inputs: Inputs) -> None:
     """With which study the result was compared, what has become of each finding, and which of the prior's have no counterpart."""
     result, language = inputs.result, document.language
     if result.comparison is None:
@@ -276,7 +174,7 @@ def _write_changes(document: _Document, inputs: Inputs) -> None:
         document.paragraph(text)
 
 
-def _write_reservations(document: _Document, inputs: Inputs) -> None:
+def _write_reservations(document: Sheet, inputs: Inputs) -> None:
     """What a reader must know, and whether an earlier result is replaced."""
     names = [*inputs.result.reservations, *([] if inputs.result.predecessor_key is None else ["predecessor"])]
     if not names:
@@ -289,7 +187,7 @@ def _write_reservations(document: _Document, inputs: Inputs) -> None:
 # -- pictures ---------------------------------------------------------------------------------------------------------------
 
 
-def _draw_pictures(document: _Document, inputs: Inputs) -> None:
+def _draw_pictures(document: Sheet, inputs: Inputs) -> None:
     """The first findings of which there is a picture, side by side, each with its outline and below it where that is."""
     pixels: Mapping[int, npt.NDArray[np.uint8]] = {one.slice_index: one.pixels for one in getattr(inputs.result, "pictures", ())}
     shown = [finding for finding in inputs.result.findings if largest_slice(finding) in pixels][:_MOST_PICTURES]
@@ -298,7 +196,7 @@ def _draw_pictures(document: _Document, inputs: Inputs) -> None:
     document.ln(1)
     top_mm = lowest_mm = document.get_y()
     for place, finding in enumerate(shown):
-        index, left_mm = largest_slice(finding), _MARGIN_MM + place * (_PICTURE_MM + _GAP_MM)
+        index, left_mm = largest_slice(finding), MARGIN_MM + place * (_PICTURE_MM + _GAP_MM)
         _draw_picture(document, pixels[index], finding, inputs.result.geometry, (left_mm, top_mm))
         name, number = _place(inputs, index)
         document.set_xy(left_mm, top_mm + _PICTURE_MM + 0.8)
@@ -306,11 +204,11 @@ def _draw_pictures(document: _Document, inputs: Inputs) -> None:
         caption = f"{finding.number} {finding.label}, " + document.say(name, number=number, count=inputs.result.geometry.shape[0])
         document.multi_cell(_PICTURE_MM, 3.8, caption, align="L", max_line_height=3.8)
         lowest_mm = max(lowest_mm, document.get_y())
-    document.set_xy(_MARGIN_MM, lowest_mm + 2)
+    document.set_xy(MARGIN_MM, lowest_mm + 2)
 
 
 def _draw_picture(
-    document: _Document, pixels: npt.NDArray[np.uint8], finding: Finding, geometry: Geometry, corner_mm: tuple[float, float]
+    document: Sheet, pixels: npt.NDArray[np.uint8], finding: Finding, geometry: Geometry, corner_mm: tuple[float, float]
 ) -> None:
     """The part of a slice around a finding, as large as the square at `corner_mm` (left, top) of the page allows."""
     (_, row_mm, column_mm), (left_mm, top_mm) = geometry.spacing_mm, corner_mm

@@ -8,13 +8,16 @@ from dicom_node.values import ObjectKind, Role, derive_digest
 
 from .kinds import KINDS
 
+_OF_SEGMENTATIONS = ("objects", "most_frames")  # change the bytes of segmentations, and of what names them, alone
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """Everything outside result and images that decides which objects there are and what is in them.
 
     `objects` are in the order in which a viewer needs them: what another one names comes before it. `station_name` empty means: the AE
-    title. `manufacturer` and `model_name` are the node's own, not those of a model.
+    title. `manufacturer` and `model_name` are the node's own, not those of a model. `most_frames`: a segmentation of more is divided into
+    several, as far as its segments allow; 0: never.
     """
 
     ae_title: str
@@ -24,6 +27,7 @@ class Profile:
     station_name: str = ""
     manufacturer: str = "dicom-node"
     model_name: str = "dicom-node"
+    most_frames: int = 0
 
     @property
     def station(self) -> str:
@@ -39,5 +43,7 @@ class Profile:
 
         Other objects beside it do not, unless it names them: so an object that is there keeps its UID where another one is exchanged.
         """
-        fields = (f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self) if field.name != "objects")
-        return derive_digest(*fields, kind, *([str(self.segmentation)] if KINDS[kind].names_segmentation else []))
+        fields = [f"{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self) if field.name not in _OF_SEGMENTATIONS]
+        named = [self.segmentation] if KINDS[kind].names_segmentation else []
+        is_divided = self.most_frames > 0 and ObjectKind.SEGMENTATION in (kind, *named)
+        return derive_digest(*fields, kind, *map(str, named), *([f"most_frames={self.most_frames}"] if is_divided else []))

@@ -35,6 +35,11 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 
 
+def is_titled_not_analysed(dataset: Dataset) -> bool:
+    """Whether an object says by its Series Description that there is no result."""
+    return str(dataset.SeriesDescription).endswith("not analysed")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WrittenFrames:
     """The frames of a segmentation, in their order.

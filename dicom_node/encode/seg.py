@@ -3,7 +3,7 @@
 Source: PS3.3 A.51, C.8.20.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import highdicom as hd
 import numpy as np
@@ -21,7 +21,7 @@ from dicom_node.values import Analysed, Finding, FrameHeaders, Geometry, Lateral
 from .elements import Elements, Values, sequence_value, tag_of
 from .frames import FrameItems, count_frames, describe_frames, do_overlap, find_slices, pack_frames
 from .identity import ObjectUids
-from .inputs import Inputs
+from .inputs import AnyInputs, Inputs
 from .label_map import count_planes, describe_planes, pack_labels
 from .meanings import translate
 from .titles import LATERALITY, content_creator, series_description
@@ -32,9 +32,15 @@ _TYPES = {
 }
 
 
-def make_segmentation(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Values]:
-    """The segmentation of a result that has findings, and its elements that are encoded already: Pixel Data, what lies with each frame,
-    and what is copied from the images.
+def make_segmentations(inputs: Inputs, kind: ObjectKind) -> Iterator[tuple[Dataset, Values]]:
+    """The segmentations of a result that has findings, in one series: one, unless the profile wants such of few frames."""
+    for number, part in enumerate(inputs.parts(), 1):
+        yield _make_segmentation(part, kind, number)
+
+
+def _make_segmentation(inputs: Inputs, kind: ObjectKind, number: int) -> tuple[Dataset, Values]:
+    """A segmentation, and its elements that are encoded already: Pixel Data, what lies with each frame, and what is copied from the
+    images.
 
     highdicom makes it for one slice, with one pixel for each segment; frames and references to the images take their places
     (tests/encode/test_frames.py shows that it would make the same of all). Raises EncodingError where a mask is empty, leaves the
@@ -44,7 +50,7 @@ def make_segmentation(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Values
     segments = find_slices(inputs.result.findings, geometry.shape)
     slices = sorted({index for segment in segments for index in segment.slices})
     count = count_planes(segments, geometry.shape) if is_label_map else count_frames(segments, geometry.shape)
-    segmentation = _make_small(inputs, kind, slices[0])
+    segmentation = _make_small(inputs, kind, number, slices[0])
     translate(segmentation, inputs.language)
     (example, *_) = segmentation.PerFrameFunctionalGroupsSequence
     del segmentation.PerFrameFunctionalGroupsSequence, segmentation.PixelData
@@ -69,14 +75,15 @@ def make_segmentation(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Values
     }
 
 
-def _make_small(inputs: Inputs, kind: ObjectKind, index: int) -> Dataset:
+def _make_small(inputs: Inputs, kind: ObjectKind, number: int, index: int) -> Dataset:
     """A segmentation of one slice of one row, in which each segment has one pixel."""
     count = len(inputs.result.findings)
-    return _make(inputs, kind, [_stand_in(inputs, index, columns=count)], np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count))
+    pixels = np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count)
+    return _make(inputs, kind, [_stand_in(inputs, index, columns=count)], pixels, number)
 
 
-def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer]) -> Dataset:
-    """What highdicom makes of stand-ins and the pixels on them."""
+def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer], number: int = 1) -> Dataset:
+    """What highdicom makes of stand-ins and the pixels on them, as the instance of this number."""
     result, profile = inputs.result, inputs.profile
     return hd.seg.Segmentation(
         source_images=sources,
@@ -87,7 +94,7 @@ def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: 
         content_description=series_description(result.package),
         content_creator_name=content_creator(profile.ae_title),  # type 2, and dcmqi warns where it is empty
         omit_empty_frames=True,
-        **inputs.names(kind),
+        **inputs.names(kind, number),
     )
 
 
@@ -216,7 +223,7 @@ def _references(inputs: Inputs) -> Elements:
     return {tag_of("SourceImageSequence"): ("SQ", instances), tag_of("ReferencedSeriesSequence"): ("SQ", sequence_value([series]))}
 
 
-def reference_to(inputs: Inputs, sop_instance_uid: str) -> Elements:
+def reference_to(inputs: AnyInputs, sop_instance_uid: str) -> Elements:
     """A source instance by its SOP class and instance."""
     sop_class_uid = inputs.instances[sop_instance_uid].instance.sop_class_uid
     return {

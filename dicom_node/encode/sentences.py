@@ -9,6 +9,7 @@ from dicom_node.texts import Language, Reader, render_meaning, render_reason, re
 from dicom_node.values import Analysed, CodedConcept, NotAnalysed
 
 from .changes import comparison_sentences
+from .inputs import InputsOfRefusal
 from .source import Source
 
 
@@ -36,15 +37,19 @@ def find_missing(result: Analysed) -> list[CodedConcept]:
 
 def refusal_comment(result: NotAnalysed, language: Language, source: Source) -> str:
     """Sentences, one a line, of an analysis that there was not: why, by what, of which series."""
-    sentences = [render_reason(result.reason, Reader.RADIOLOGIST, language)]
-    if result.package is None:
-        sentences.append(render_report("no-algorithm", language))
-    else:
-        sentences.append(render_report("no-result", language, model=result.package.name, version=result.package.version))
-    sentences += series_sentences(source, language)
+    sentences = [*no_result_sentences(result, language), *series_sentences(source, language)]
     if result.package is None or not result.package.product:
         sentences.append(render_report("research", language))
     return "\r\n".join(sentences)
+
+
+def no_result_sentences(result: NotAnalysed, language: Language) -> list[str]:
+    """Why there is no result, and that this says nothing about what the images show."""
+    if result.package is None:
+        says_nothing = render_report("no-algorithm", language)
+    else:
+        says_nothing = render_report("no-result", language, model=result.package.name, version=result.package.version)
+    return [render_reason(result.reason, Reader.RADIOLOGIST, language), says_nothing]
 
 
 def series_sentences(source: Source | None, language: Language) -> list[str]:
@@ -54,6 +59,26 @@ def series_sentences(source: Source | None, language: Language) -> list[str]:
     number = [] if source.series_number is None else [str(source.series_number)]
     description = [f"({source.series_description})"] if source.series_description else []
     return [render_report("series", language, series=" ".join(number + description))] if number or description else []
+
+
+def notice_details(inputs: InputsOfRefusal) -> list[str]:
+    """Which series has no result, by which model, and for what that is qualified.
+
+    The series by its number and its images: its description may hold anything, and pixels are not corrected.
+    """
+    package, number, count, language = inputs.result.package, inputs.source.series_number, inputs.image_count, inputs.language
+    if number is None:
+        sentences = [render_report("series-not-analysed-unnumbered", language, count=count)]
+    else:
+        sentences = [render_report("series-not-analysed", language, number=number, count=count)]
+    if package is None:
+        sentences.append(render_report("no-model", language))
+    else:
+        sentences.append(render_report("model", language, title=package.title, version=package.version))
+        sentences.append(render_report("maker", language, algorithm=package.name, manufacturer=package.manufacturer))
+    if package is None or not package.product:
+        sentences.append(render_report("research", language))
+    return sentences
 
 
 def not_detected(concept: CodedConcept, language: Language) -> str:

@@ -5,7 +5,7 @@ import re
 from dicom_node.values import Analysed, CodedConcept, Laterality, NotAnalysed, PackageRef
 
 _LONGEST = 64  # characters of an LO (PS3.5 6.2)
-_NOT_ANALYSED = " - not analysed"
+_NOT_ANALYSED = "not analysed"
 
 LATERALITY = {  # CID 244
     Laterality.RIGHT: CodedConcept("24028007", "SCT", "Right"),
@@ -19,8 +19,7 @@ def title_of(result: Analysed | NotAnalysed) -> str:
         case Analysed(package=package):
             return series_description(package)
         case NotAnalysed(package=package):
-            description = "AI" if package is None else series_description(package)
-            return description[: _LONGEST - len(_NOT_ANALYSED)].rstrip() + _NOT_ANALYSED
+            return f"AI - {_NOT_ANALYSED}" if package is None else series_description(package, _NOT_ANALYSED)
 
 
 def series_description(package: PackageRef, what: str = "") -> str:

@@ -12,7 +12,7 @@ from dicom_node.values.records import DeliveryRecord, SentObject
 from .engine import Client, DeliveryJob, ProofJob
 from .results import find_priority, find_study_of, is_cancelled, settle_study
 from .store import insert_unless_there
-from .tables import deliveries
+from .tables import deliveries, results
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,33 @@ def find_report(connection: sa.Connection, result_key: str, destination: str) ->
     here = sa.and_(*_at(result_key, destination), deliveries.c.role == Role.REPORT.value, sa.not_(is_replaced))
     row = connection.execute(sa.select(deliveries).where(here).order_by(deliveries.c.number.desc())).first()
     return None if row is None else ReportRef(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
+
+
+def find_refusal_report(connection: sa.Connection, study_instance_uid: str, package: str, destination: str) -> tuple[str, ReportRef] | None:
+    """The newest report that a package has not analysed a study, as made for a destination, and the key of that result."""
+    here = sa.and_(results.c.study_instance_uid == study_instance_uid, results.c.package == package, results.c.findings.is_(None))
+    made = sa.and_(deliveries.c.destination == destination, deliveries.c.role == Role.REPORT.value)
+    asked = sa.select(results.c.key).join(deliveries, deliveries.c.result_key == results.c.key).where(here, made)
+    for key in connection.execute(asked.order_by(results.c.number.desc())).scalars():
+        report = find_report(connection, key, destination)
+        if report is not None:
+            return key, report
+    return None
+
+
+def find_made(connection: sa.Connection, result_key: str, destination: str) -> tuple[ReportRef, ...]:
+    """The objects of a result that a destination holds or will hold, but for notes on others, in their order."""
+    gone = (DeliveryState.REPLACED.value, DeliveryState.REFUSED.value, DeliveryState.GIVEN_UP.value)
+    here = sa.and_(*_at(result_key, destination), deliveries.c.state.not_in(gone), deliveries.c.role != Role.REJECTION.value)
+    rows = connection.execute(sa.select(deliveries).where(here).order_by(deliveries.c.number))
+    return tuple(ReportRef(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid) for row in rows)
+
+
+def holds_all(connection: sa.Connection, job: DeliveryJob) -> bool:
+    """Whether a destination has acknowledged every object of a delivery but for notes on others, and for those that were replaced."""
+    settled = (DeliveryState.SENT.value, DeliveryState.CONFIRMED.value, DeliveryState.REPLACED.value)
+    others = sa.select(deliveries.c.number).where(*_of(job), deliveries.c.role != Role.REJECTION.value)
+    return connection.execute(others.where(deliveries.c.state.not_in(settled)).limit(1)).first() is None
 
 
 def write_outcome(

@@ -59,7 +59,8 @@ class ResultRecord:
 class SentObject:
     """One object of a delivery; `number` is its place in the order, `file` the name under which its bytes are kept.
 
-    `instead_of`: in place of which kinds it is sent, since the destination does not take them. `is_replaced`: others are sent in its own.
+    `instead_of`: in place of which kinds it is sent, since the destination does not take them, or the result cannot be written so.
+    `is_replaced`: others are sent in its own.
     """
 
     number: int

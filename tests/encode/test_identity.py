@@ -26,8 +26,8 @@ def test_derived_uids_are_legal_and_differ_by_kind(key: str, kind: ObjectKind, v
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Profile)])
 def test_every_field_of_the_profile_changes_the_uids(field: str) -> None:
     """Two destinations may get other objects, never other bytes under one UID."""
-    changed = {"language": "fr", "objects": (ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D)}.get(field, "other")
-    other = dataclasses.replace(PROFILE, **{field: changed})
+    changes = {"language": "fr", "objects": (ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D), "most_frames": 400}
+    other = dataclasses.replace(PROFILE, **{field: changes.get(field, "other")})
     report = ObjectKind.REPORT_3D
     assert derive_object_uids("key", report, PROFILE).instance != derive_object_uids("key", report, other).instance
 

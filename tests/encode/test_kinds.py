@@ -32,6 +32,14 @@ def test_a_destination_gets_the_next_best_and_each_once(
     assert changed == tuple(SteppedDown(*change) for change in changes)
 
 
+def test_what_a_result_cannot_be_written_as_is_left_out_whatever_is_accepted() -> None:
+    label_map = ObjectKind.LABEL_MAP
+    assert step_down([label_map, _3D], (), {label_map}) == ((_SEGMENTATION, _3D), (SteppedDown(label_map, _SEGMENTATION),))
+    no_segmentation = {KINDS[_SEGMENTATION].sop_class_uid}
+    assert step_down([label_map, _3D], no_segmentation, {label_map}) == ((_CAPTURE, _3D), (SteppedDown(label_map, _CAPTURE),))
+    assert step_down([_SEGMENTATION, _3D], (), {label_map}) == ((_SEGMENTATION, _3D), ())
+
+
 def test_each_way_down_ends() -> None:
     for kind in ObjectKind:
         assert step_down([kind], {one.sop_class_uid for one in KINDS.values()})[0] == ()

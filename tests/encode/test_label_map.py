@@ -17,8 +17,8 @@ from pydicom.dataset import Dataset
 from dicom_node import encode
 from dicom_node.encode.inputs import read_inputs
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, ObjectKind, Role, SeriesHeaders
-from dicom_node.values.reasons import ResultMismatch
+from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, Role, SeriesHeaders
+from dicom_node.values.reasons import ModelFailed, ResultMismatch
 from tests.encode.conftest import Case
 from tests.encode.reference import find_differences, make_pixels, make_report_with_highdicom, make_with_highdicom
 from tests.encode.results import PROFILE, content_of, finding, geometry_of, named, opened, read_headers, result_of, walk
@@ -123,6 +123,18 @@ def test_findings_that_overlap_are_refused(case: Case) -> None:
         encode.encode(result, case.headers, LABEL_MAP)
     assert refused.value.step == "label map of findings that overlap"
     assert encode.encode(result, case.headers, PROFILE)
+
+
+def test_a_result_is_no_label_map_where_findings_overlap(case: Case) -> None:
+    first, second = case.result.findings
+    overlapping = dataclasses.replace(case.result, findings=(first, dataclasses.replace(second, mask=first.mask)))
+    broken = dataclasses.replace(case.result, findings=(dataclasses.replace(first, number=3),))
+    refused = NotAnalysed("ab" * 32, "2.25.1", "2.25.2", None, ModelFailed(1))
+    both = ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D
+    assert encode.find_unwritable(overlapping, both) == {ObjectKind.LABEL_MAP}
+    assert encode.find_unwritable(overlapping, (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)) == frozenset()
+    for result in (case.result, broken, refused, dataclasses.replace(case.result, findings=())):
+        assert encode.find_unwritable(result, both) == frozenset()
 
 
 def test_more_pixels_than_an_object_can_hold_are_an_error_before_they_are_made(case: Case) -> None:

@@ -14,7 +14,8 @@ from dicom_node.config import Config, load_config
 from dicom_node.journal.tables import deliveries
 from dicom_node.roles.worker import _recorded
 from dicom_node.sending import Sending
-from dicom_node.values import AETitle, DeliveryState, Held, Holding, PeerName, Proof, SeriesHeaders, StoredSeries
+from dicom_node.values import AETitle, DeliveryState, Held, Holding, NotAnalysed, PeerName, Proof, SeriesHeaders, StoredSeries
+from dicom_node.values.reasons import ModelFailed
 from tests.deliver.objects import write_result
 from tests.peers.archive import Archive
 
@@ -172,9 +173,10 @@ def test_a_proof_asked_of_nobody_is_logged(book: Book, make: Callable[..., Sendi
 
 
 def test_results_that_nobody_receives_are_logged(make: Callable[..., Sending], events: list[log.Event]) -> None:
-    assert len(make().destinations(AETitle("PACS"))) == 1
+    result = NotAnalysed(KEY, "1.2", "1.3", None, ModelFailed(1))
+    assert len(make().destinations(AETitle("PACS"), result)) == 1
     assert events == []
-    assert make(may='"send"').destinations(AETitle("PACS")) == ()
+    assert make(may='"send"').destinations(AETitle("PACS"), result) == ()
     assert events == [log.NoDestination(AETitle("PACS"))]
 
 

@@ -1,0 +1,43 @@
+"""A rejection note against what it is to reject, from its bytes alone."""
+
+import io
+from collections.abc import Sequence
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from dicom_node.errors import EncodingError
+from dicom_node.values import DicomObject, Reason, ReportRef
+from dicom_node.values.reasons import ReportMismatch
+
+_REJECTED = ("113001", "DCM")  # Rejected for Quality Reasons
+
+
+def compare_rejection(note: DicomObject, rejected: Sequence[ReportRef]) -> Reason | None:
+    """None where the note rejects these objects, each once, and no others; a note on a wrong object would hide it from everybody.
+
+    Raises EncodingError where it cannot be read.
+    """
+    try:
+        document = pydicom.dcmread(io.BytesIO(note.content))
+        title = document.ConceptNameCodeSequence[0]
+        content = [
+            (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID))
+            for item in document.ContentSequence
+            for one in item.get("ReferencedSOPSequence", ())
+        ]
+        evidence = [
+            (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID), str(series.SeriesInstanceUID))
+            for study in document.CurrentRequestedProcedureEvidenceSequence
+            for series in study.ReferencedSeriesSequence
+            for one in series.ReferencedSOPSequence
+        ]
+    except (ValueError, TypeError, AttributeError, LookupError, EOFError, InvalidDicomError) as cause:
+        raise EncodingError("reading back") from cause
+    wanted = sorted((one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid) for one in rejected)
+    differences = (
+        (sorted(evidence) != wanted)
+        + (sorted(content) != [one[:2] for one in wanted])
+        + ((str(title.CodeValue), str(title.CodingSchemeDesignator)) != _REJECTED)
+    )
+    return ReportMismatch(differences) if differences else None
