@@ -235,12 +235,21 @@ PROFILES: Mapping[str, tuple[ObjectKind, ...]] = {
     ),
     # Many segments, in one frame for each slice.
     "labelmap": (ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D, ObjectKind.CAPTURE),
+    # Mammography: marks that its workstations lay over the image, and pictures. Where a result is not on mammograms, or is of what
+    # mammography CAD has no code for, a report takes the place of the marks.
+    "mammography": (ObjectKind.MAMMOGRAPHY_CAD, ObjectKind.CAPTURE),
     # As full.
     "research": (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D, ObjectKind.REGIONS, ObjectKind.CAPTURE),
 }
 # Kinds that say the same in different forms: one of each at most, and the first before the second, which names it.
 _SEGMENTATIONS = (ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP)
-_REPORTS = (ObjectKind.REPORT_3D, ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.REPORT_ENHANCED, ObjectKind.REPORT_TEXT)
+_REPORTS = (
+    ObjectKind.REPORT_3D,
+    ObjectKind.REPORT_COMPREHENSIVE,
+    ObjectKind.REPORT_ENHANCED,
+    ObjectKind.REPORT_TEXT,
+    ObjectKind.MAMMOGRAPHY_CAD,
+)
 
 
 def _fitting(kinds: tuple[ObjectKind, ...]) -> tuple[ObjectKind, ...]:
@@ -274,7 +283,7 @@ class Peer(Section):
     addresses: tuple[Address, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
     proof: Literal["commitment", "find", "none"] | None = None
-    profile: Literal["default", "full", "plain-pacs", "labelmap", "research"] = "default"
+    profile: Literal["default", "full", "plain-pacs", "labelmap", "mammography", "research"] = "default"
     objects: tuple[ObjectKind, ...] = ()  # in place of a profile
     segmentation: Literal["binary", "labelmap"] = "binary"
     most_frames: Annotated[int, Field(ge=0)] = 0

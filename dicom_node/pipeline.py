@@ -85,7 +85,7 @@ def record(
     node: Node,
 ) -> bool:
     """Record a result, and start the deliveries of its objects; False, and nothing, where `write_result` says that it may not be."""
-    destinations = node.sending.destinations(source.calling, result)
+    destinations = node.sending.destinations(source.calling, result, series.headers)
     made = encode_result(result, series, destinations, node.sending)
     if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
         result = refuse(result, made)
@@ -134,7 +134,7 @@ def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Send
     refused and comes here again."""
     with sending.making:
         source = sending.find_source(job)  # a result and its headers, while they are here
-        to = sending.destination(job, refused, None if source is None else source[0])
+        to = sending.destination(job, refused, source)
         objects: tuple[DicomObject, ...] | Reason = ()
         if source is not None:
             result, headers = source

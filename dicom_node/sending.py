@@ -102,16 +102,18 @@ class Sending:
         self.limits: DeliverSection = config.node.deliver
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
-    def destinations(self, calling: AETitle, result: Result) -> tuple[Destination, ...]:
+    def destinations(self, calling: AETitle, result: Result, headers: SeriesHeaders) -> tuple[Destination, ...]:
         """Who receives a result of images that came from a caller."""
-        found = tuple(self._destination(name, (), result) for name in find_receivers(self._config, calling))
+        found = tuple(self._destination(name, (), (result, headers)) for name in find_receivers(self._config, calling))
         if not found:
             log(NoDestination(calling))
         return found
 
-    def destination(self, job: journal.DeliveryJob, refused: Collection[str] = (), result: Result | None = None) -> Destination:
-        """The destination of a delivery; `refused` are further SOP classes that it does not take. None: whatever it gets."""
-        return self._destination(job.destination, refused, result)
+    def destination(
+        self, job: journal.DeliveryJob, refused: Collection[str] = (), source: tuple[Result, SeriesHeaders] | None = None
+    ) -> Destination:
+        """The destination of a delivery of this source; `refused` are further SOP classes that it does not take. None: whatever it gets."""
+        return self._destination(job.destination, refused, source)
 
     def is_heard_of(self, package: str, calling: AETitle) -> bool:
         """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
@@ -448,10 +450,10 @@ class Sending:
         journal.write_next_try(connection, job, self._clock.now() + delay_s)
         return delay_s
 
-    def _destination(self, name: str, refused: Collection[str], result: Result | None) -> Destination:
+    def _destination(self, name: str, refused: Collection[str], source: tuple[Result, SeriesHeaders] | None) -> Destination:
         with self._engine.begin() as connection:
             believed = journal.read_refused_classes(connection, name, self._clock.now())
-        unwritable = frozenset() if result is None else encode.find_unwritable(result, self._config.peers[name].wanted)
+        unwritable = frozenset() if source is None else encode.find_unwritable(*source, self._config.peers[name].wanted)
         return make_destination(self._config, name, believed | set(refused), unwritable)
 
 

@@ -71,7 +71,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def encode_all(case: Case, sending: Sending, **changes: object) -> Any:
     result = dataclasses.replace(case.result, **changes)  # type: ignore[arg-type]
-    return pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT"), result), sending)
+    return pipeline.encode_result(
+        result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT"), result, case.headers), sending
+    )
 
 
 def test_equal_destinations_share_the_objects(case: Case, sending: Sending, counted: dict[str, int]) -> None:
@@ -135,7 +137,7 @@ def test_a_result_that_is_no_label_map_is_a_segmentation_where_one_is_wanted(cas
     assert made[PeerName("first")] is made[PeerName("third")]
     assert opened(made[PeerName("third")], Role.SEGMENTATION).SegmentationType == "BINARY"
     for result, stands_for in ((overlapping, [(ObjectKind.LABEL_MAP,), ()]), (case.result, [(), ()])):
-        *_, third = sending.destinations(AETitle("CT"), result)
+        *_, third = sending.destinations(AETitle("CT"), result, case.headers)
         objects = pipeline.encode_result(result, AssembledSeries(case.headers, ()), (third,), sending)
         assert isinstance(objects, dict)
         record = sending.keep_objects(result, third, objects[third.name])
@@ -179,7 +181,7 @@ def test_who_wants_to_hear_of_it_is_told_that_nothing_was_analysed(case: Case, b
     refused = NotAnalysed(result.key, result.study_instance_uid, result.series_instance_uid, result.package, Localizer())
     for reason, kinds in ((Localizer(), [ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.CAPTURE, ObjectKind.PAGE]), (ModelFailed(3), None)):
         said = dataclasses.replace(refused, reason=reason)
-        destinations = sending.destinations(AETitle("CT"), said)
+        destinations = sending.destinations(AETitle("CT"), said, case.headers)
         made = pipeline.encode_result(said, AssembledSeries(case.headers, ()), destinations, sending)
         assert isinstance(made, dict)
         assert {name.text: [one.kind for one in objects] for name, objects in made.items()} == ({} if kinds is None else {"third": kinds})

@@ -14,6 +14,8 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     CTImageStorage,
+    EnhancedSRStorage,
+    MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -73,7 +75,7 @@ class Site:
         return spool.read_headers(self.folder / "spool-base", stored.instances, *uids, stored.rule)
 
     def destination(self, result: Result) -> Destination:
-        (destination,) = self.sending.destinations(AETitle("CT"), result)
+        (destination,) = self.sending.destinations(AETitle("CT"), result, self.case.headers)
         return destination
 
     def start(self, key: str = "ab" * 32, predecessor: str | None = None) -> None:
@@ -368,6 +370,19 @@ def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -
         (said,) = found["not_accepted"]
         assert said == {"destination": "pacs", "wanted": ObjectKind.LABEL_MAP, "sent": ObjectKind.SEGMENTATION, "text": always}
         assert all(text in as_text(found) for text in (labels, report, seg, always))
+
+
+def test_a_result_that_does_not_fit_is_sent_as_the_best_that_is_taken(site: Callable[..., Site]) -> None:
+    """Mammography CAD is taken, and says nothing of a CT; what takes its place is not taken itself."""
+    cad, comprehensive, enhanced = map(str, (MammographyCADSRStorage, ComprehensiveSRStorage, EnhancedSRStorage))
+    here = site(cad, enhanced, keys='objects = ["mammography-cad"]')
+    here.start()
+    here.run()
+    assert here.stand() == [(comprehensive, "replaced", "mammography-cad"), (enhanced, "sent", "mammography-cad")]
+    here.start("cd" * 32)
+    here.run()
+    assert here.stand("cd" * 32) == [(enhanced, "sent", "mammography-cad")]
+    assert here.arrived() == [enhanced, enhanced]
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

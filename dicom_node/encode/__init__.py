@@ -3,8 +3,8 @@
 from .compare import compare
 from .compare_refusal import compare_refusal
 from .compare_rejection import compare_rejection
+from .fitting import find_unwritable
 from .kinds import KINDS, SteppedDown, find_classes, is_for_people, step_down
-from .label_map import find_unwritable
 from .objects import encode, encode_refusal, encode_rejection
 from .profile import Profile
 

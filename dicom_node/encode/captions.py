@@ -1,11 +1,16 @@
 """What pictures and pages say of a finding and of the place of a slice, in a few words."""
 
-from dicom_node.texts import Language, render_concept, render_number, render_report
-from dicom_node.values import Analysed, Finding, Measurement
+from collections.abc import Iterator
+
+from pydicom.sr.coding import Code
+
+from dicom_node.texts import Language, render_concept, render_meaning, render_number, render_report
+from dicom_node.values import Analysed, CodedConcept, Finding, Form, Geometry, Measurement
 
 from .changes import date_of_prior
 from .inputs import Inputs
 from .titles import LATERALITY
+from .views import read_view
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"  # between a number and its unit
 
@@ -51,16 +56,34 @@ def describe(finding: Finding, result: Analysed, language: Language) -> str:
     return f"{name}{colon}{facts}" if facts else name
 
 
+def sentence_for(name: str, geometry: Geometry) -> str:
+    """The name of a sentence about slices; of the one about images, where each slice of the grid is an image by itself."""
+    return f"{name}-projection" if geometry.form is Form.PROJECTION else name
+
+
 def name_slice(inputs: Inputs, index: int, language: Language) -> str:
-    """Where a slice lies in the volume and what it is called in the archive: `Slice 12 of 133, Instance Number 45`."""
+    """Where a slice lies in the volume and what it is called in the archive: `Slice 12 of 133, Instance Number 45`.
+
+    Of a mammogram also which breast it shows, and from where.
+    """
     result = inputs.result
     frame = result.geometry.frames[index]
     instance = inputs.instances[frame.sop_instance_uid]
-    parts = [render_report("slice", language, number=index + 1, count=len(result.geometry.frames))]
+    name = sentence_for("slice", result.geometry)
+    parts = [render_report(name, language, number=index + 1, count=len(result.geometry.frames))]
     parts += [render_report("instance", language, number=number) for number in instance.attribute("InstanceNumber")[:1]]
     if len(instance.frames) > 1:
         parts.append(render_report("frame", language, number=frame.frame_number))
+    if inputs.source.modality == "MG":
+        view = read_view(instance)
+        parts += _meanings((view.side, view.view, *view.modifiers), language)
     return ", ".join(parts)
+
+
+def _meanings(codes: tuple[Code | None, ...], language: Language) -> Iterator[str]:
+    for code in codes:
+        if code is not None:
+            yield render_meaning(CodedConcept(code.value, code.scheme_designator, code.meaning), language).lower()
 
 
 def _measurement(measurement: Measurement, language: Language) -> str:

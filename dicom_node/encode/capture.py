@@ -16,12 +16,13 @@ from pydicom.dataset import Dataset
 from dicom_node.texts import Language, render_report
 from dicom_node.values import ObjectKind, Picture
 
+from .captions import sentence_for
 from .elements import Elements, Values, sequence_value, tag_of
 from .images import references
 from .inputs import AnyInputs, Inputs, InputsOfRefusal
 from .kinds import KINDS
 from .notice import draw_notice
-from .plate import draw_plate, name_directions
+from .plate import draw_plate, find_directions
 from .seg import empty_patient_and_study
 from .sentences import no_result_sentences
 from .summary import draw_summary
@@ -63,9 +64,9 @@ def _draw(picture: Picture, inputs: Inputs, language: Language, number: int, cou
     slices = {"number": picture.slice_index + 1, "count": len(geometry.frames)}
     return _Page(
         image=draw_plate(inputs, picture, number, count),
-        derivation=render_report("derived-picture", language, **slices),
+        derivation=render_report(sentence_for("derived-picture", geometry), language, **slices),
         sources=(_name_source(inputs, picture.slice_index),),
-        directions=name_directions(geometry),
+        directions=find_directions(inputs, picture.slice_index),
     )
 
 

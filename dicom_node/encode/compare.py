@@ -17,6 +17,7 @@ from dicom_node.values import Analysed, DicomObject, Mask, ObjectKind, Reason, R
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
 
 from .compare_captures import count_wrong_pages
+from .compare_mammography import count_differences_of_mammography
 from .compare_marks import count_wrong_key_images, count_wrong_on_page, count_wrong_outlines
 from .compare_report import count_differences, count_differences_of_regions, names_segments
 from .compare_text import count_differences_of_text
@@ -62,6 +63,7 @@ _REPORTS: Mapping[ObjectKind, Callable[[Dataset, Sequence[Dataset], Analysed], i
     ObjectKind.REPORT_COMPREHENSIVE: count_differences,
     ObjectKind.REPORT_ENHANCED: count_differences,
     ObjectKind.REPORT_TEXT: count_differences_of_text,
+    ObjectKind.MAMMOGRAPHY_CAD: count_differences_of_mammography,
     ObjectKind.REGIONS: count_differences_of_regions,
 }
 

@@ -102,10 +102,10 @@ def _is_on_segment(group: Dataset, finding: Finding, segments: Mapping[int, Sequ
 def _is_on_image(group: Dataset, finding: Finding, result: Analysed) -> bool:
     """No segment, and the one image of a slice on which the finding is as large as anywhere."""
     images = children(group, _SOURCE_IMAGE)
-    return len(images) == 1 and not children(group, _REFERENCED_SEGMENT) and _largest_plane(images[0], finding, result) is not None
+    return len(images) == 1 and not children(group, _REFERENCED_SEGMENT) and largest_plane(images[0], finding, result) is not None
 
 
-def _largest_plane(image: Dataset, finding: Finding, result: Analysed) -> npt.NDArray[np.bool_] | None:
+def largest_plane(image: Dataset, finding: Finding, result: Analysed) -> npt.NDArray[np.bool_] | None:
     """The mask on the slice that an IMAGE refers to; None where it is larger on another one."""
     index, voxels = slice_of(image, result.geometry), finding.mask.voxels
     if index is None or not 0 <= index - finding.mask.origin[0] < len(voxels):
@@ -120,12 +120,23 @@ def _is_outlined(group: Dataset, finding: Finding, result: Analysed) -> bool:
     if len(regions) != 1 or regions[0].GraphicType != "POLYLINE" or len(regions[0].ContentSequence) != 1:
         return False
     (region,), (image,) = regions, regions[0].ContentSequence
-    plane = _largest_plane(image, finding, result)
+    plane = largest_plane(image, finding, result)
     points = np.array(region.GraphicData, dtype=float).reshape(-1, 2)
-    if plane is None or not np.array_equal(points[0], points[-1]):
+    return plane is not None and encloses_largest_part(points, plane, finding)
+
+
+def encloses_largest_part(points: npt.NDArray[np.float64], plane: npt.NDArray[np.bool_], finding: Finding) -> bool:
+    """Whether a line of (column, row) is closed and, filled, the largest part of a finding's mask on a slice, holes filled.
+
+    `plane` is the mask on that slice, as large as its box. It is filled on as much of the slice as line and box take: a mammogram is large.
+    """
+    if not np.array_equal(points[0], points[-1]):
         return False
-    _, row, column = finding.mask.origin
-    filled = _fill(points, result.geometry.shape[1:])
+    corner = np.array(finding.mask.origin[:0:-1])  # column, row
+    first = np.minimum(np.floor(points.min(axis=0)).astype(int), corner)
+    columns, rows = np.maximum(np.ceil(points.max(axis=0)).astype(int), corner + plane.shape[::-1]) - first
+    filled = _fill(points - first, (int(rows), int(columns)))
+    column, row = corner - first
     box = filled[row : row + plane.shape[0], column : column + plane.shape[1]]
     labels, count = ndimage.label(plane)
     around = np.ones((3, 3), dtype=bool)  # what is outside reaches through corners: pixels that touch there alone are apart

@@ -22,12 +22,13 @@ from .kinds import KINDS
 from .meanings import translate
 from .seg import empty_patient_and_study
 
-# highdicom has no class for Basic Text SR; it is an Enhanced SR that uses less, under another SOP class.
+# highdicom has no class for Basic Text SR and Mammography CAD SR; they are others that use less, under another SOP class.
 _CLASSES: Mapping[ObjectKind, type[hd.sr.EnhancedSR | hd.sr.ComprehensiveSR | hd.sr.Comprehensive3DSR]] = {
     ObjectKind.REPORT_3D: hd.sr.Comprehensive3DSR,
     ObjectKind.REPORT_COMPREHENSIVE: hd.sr.ComprehensiveSR,
     ObjectKind.REPORT_ENHANCED: hd.sr.EnhancedSR,
     ObjectKind.REPORT_TEXT: hd.sr.EnhancedSR,
+    ObjectKind.MAMMOGRAPHY_CAD: hd.sr.ComprehensiveSR,
     ObjectKind.REGIONS: hd.sr.ComprehensiveSR,
 }
 _LANGUAGES = {Language.ENGLISH: Code("en", "RFC5646", "English"), Language.FRENCH: Code("fr", "RFC5646", "French")}

@@ -28,6 +28,7 @@ KINDS: Mapping[ObjectKind, KindOfObject] = {
     ),
     ObjectKind.REPORT_ENHANCED: KindOfObject(Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.22", ObjectKind.REPORT_TEXT, names_segmentation=True),
     ObjectKind.REPORT_TEXT: KindOfObject(Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.11", ObjectKind.PAGE),
+    ObjectKind.MAMMOGRAPHY_CAD: KindOfObject(Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.50", ObjectKind.REPORT_COMPREHENSIVE),
     ObjectKind.REGIONS: KindOfObject(Role.REGIONS, "1.2.840.10008.5.1.4.1.1.88.33", ObjectKind.OUTLINES),
     ObjectKind.CAPTURE: KindOfObject(Role.CAPTURE, "1.2.840.10008.5.1.4.1.1.7", None),
     ObjectKind.PAGE: KindOfObject(Role.PAGE, "1.2.840.10008.5.1.4.1.1.104.1", ObjectKind.CAPTURE),
@@ -70,12 +71,12 @@ def step_down(
     return tuple(kinds), tuple(changes)
 
 
+def find_chain(kind: ObjectKind) -> tuple[ObjectKind, ...]:
+    """A kind and all that may take its place, the best first."""
+    instead = KINDS[kind].instead
+    return (kind, *(() if instead is None else find_chain(instead)))
+
+
 def find_classes(wanted: Sequence[ObjectKind]) -> tuple[str, ...]:
     """The SOP classes of these kinds and of all that may take their place: what a destination is asked about."""
-    classes: dict[str, None] = {}
-    for kind in wanted:
-        one: ObjectKind | None = kind
-        while one is not None:
-            classes[KINDS[one].sop_class_uid] = None
-            one = KINDS[one].instead
-    return tuple(classes)
+    return tuple(dict.fromkeys(KINDS[one].sop_class_uid for kind in wanted for one in find_chain(kind)))

@@ -3,28 +3,25 @@
 Source: PS3.3 C.8.20.2, C.8.31 (segments of a label map exclude each other).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, ObjectKind, Result
+from dicom_node.values import Analysed
 
 from .elements import LONGEST_VALUE_BYTES
 from .frames import FrameItems, SegmentSlices, do_overlap, find_slices
 
 
-def find_unwritable(result: Result, wanted: Collection[ObjectKind]) -> frozenset[ObjectKind]:
-    """Of these kinds those as which a result cannot be written: a label map of findings that overlap."""
-    if ObjectKind.LABEL_MAP not in wanted or not isinstance(result, Analysed):
-        return frozenset()
+def is_writable(result: Analysed) -> bool:
+    """Whether no two findings overlap. One whose masks are wrong for any segmentation is said to be so where one is made."""
     shape = result.geometry.shape
     try:
-        overlap = do_overlap(find_slices(result.findings, shape), shape)
+        return not do_overlap(find_slices(result.findings, shape), shape)
     except EncodingError:
-        return frozenset()  # it is no segmentation of any kind, which is said where one is made
-    return frozenset({ObjectKind.LABEL_MAP}) if overlap else frozenset()
+        return True
 
 
 def count_planes(segments: Sequence[SegmentSlices], shape: tuple[int, int, int]) -> int:

@@ -14,9 +14,11 @@ from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, Pa
 from .capture import make_captures, make_notice
 from .elements import Values, write_file
 from .equipment import contributing_equipment
+from .fitting import UNABLE_TO_REFUSE, find_unwritable
 from .inputs import AnyInputs, Inputs, InputsOfRefusal, read_inputs, read_inputs_of_refusal
 from .key_images import make_key_images
-from .kinds import KINDS
+from .kinds import KINDS, step_down
+from .mammography import make_mammography_report
 from .page import make_page, make_page_of_notice
 from .presentation import make_presentation
 from .profile import Profile
@@ -31,8 +33,11 @@ def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced:
     """The objects of a result, in the order in which a viewer needs them: the segmentation, then the report that refers to it.
 
     Without findings there are only those that say so. `replaced` is the report of the result's predecessor, where one was sent. The same
-    arguments give the same bytes, on every machine and every day. Raises EncodingError where an object cannot be made.
+    arguments give the same bytes, on every machine and every day. Where a kind cannot say this result, the next best takes its place.
+    Raises EncodingError where an object cannot be made.
     """
+    objects, _ = step_down(profile.objects, (), find_unwritable(result, headers, profile.objects))
+    profile = dataclasses.replace(profile, objects=objects)
     inputs = read_inputs(result, headers, profile, replaced)
     kinds = (kind for kind in profile.objects if result.findings or kind not in _OF_FINDINGS)
     return tuple(made for kind in kinds for made in encode_kind(inputs, kind))
@@ -66,7 +71,8 @@ def encode_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile
     if len({(one.patient_identity, one.study_instance_uid) for one in headers.instances}) > 1:
         return ()
     inputs = read_inputs_of_refusal(result, headers, profile)
-    return tuple(made for kind in profile.objects if kind in _MAKERS_OF_REFUSAL for made in encode_refusal_kind(inputs, kind))
+    objects, _ = step_down(profile.objects, (), UNABLE_TO_REFUSE)
+    return tuple(made for kind in objects if kind in _MAKERS_OF_REFUSAL for made in encode_refusal_kind(inputs, kind))
 
 
 def encode_refusal_kind(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[DicomObject, ...]:
@@ -88,6 +94,7 @@ _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_report(inputs, kind)],
     ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_report(inputs, kind)],
+    ObjectKind.MAMMOGRAPHY_CAD: lambda inputs, kind: [make_mammography_report(inputs, kind)],
     ObjectKind.REGIONS: lambda inputs, kind: [make_report(inputs, kind)],
 }
 _MakerOfRefusal = Callable[[InputsOfRefusal, ObjectKind], Iterable[tuple[Dataset, Values]]]

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from fpdf.fonts import FontFace
 from PIL import Image
 
-from dicom_node.values import CodedConcept, Finding, Geometry, Measurement
+from dicom_node.values import CodedConcept, Finding, Geometry, Measurement, Picture
 
-from .captions import write_number
+from .captions import sentence_for, write_number
 from .changes import change_sentence, comparison_sentences
 from .inputs import Inputs
 from .outlines import largest_slice, outline
@@ -51,7 +50,7 @@ def write_pdf(inputs: Inputs, identifier: str, title: str) -> bytes:
 
 def _write_head(document: Sheet, inputs: Inputs) -> None:
     """Title, what kind of result this is, which model, which series."""
-    package, number, (slices, _, _) = inputs.result.package, inputs.source.series_number, inputs.result.geometry.shape
+    package, number, geometry = inputs.result.package, inputs.source.series_number, inputs.result.geometry
     document.use(18, "B")
     document.paragraph(document.say("page-title", title=package.title), 8.5)
     document.ln(1.5)
@@ -63,9 +62,9 @@ def _write_head(document: Sheet, inputs: Inputs) -> None:
     document.use(10)
     document.paragraph(document.say("page-model", model=package.name, version=package.version, manufacturer=package.manufacturer))
     if number is None:
-        document.paragraph(document.say("page-series-without-number", slices=slices))
+        document.paragraph(document.say(sentence_for("page-series-without-number", geometry), slices=geometry.shape[0]))
     else:
-        document.paragraph(document.say("page-series", number=number, slices=slices))
+        document.paragraph(document.say(sentence_for("page-series", geometry), number=number, slices=geometry.shape[0]))
 
 
 def _write_table(document: Sheet, inputs: Inputs) -> None:
@@ -142,7 +141,7 @@ def _place(inputs: Inputs, index: int) -> tuple[str, int]:
     if len(instance.frames) > 1:
         return "page-frame", frame.frame_number
     text = next(iter(instance.attribute("InstanceNumber")), "").strip()
-    return ("page-image", int(text)) if text.isdecimal() else ("page-slice", index + 1)
+    return ("page-image", int(text)) if text.isdecimal() else (sentence_for("page-slice", inputs.result.geometry), index + 1)
 
 
 def _write_not_detected(document: Sheet, inputs: Inputs) -> None:
@@ -189,15 +188,15 @@ def _write_reservations(document: Sheet, inputs: Inputs) -> None:
 
 def _draw_pictures(document: Sheet, inputs: Inputs) -> None:
     """The first findings of which there is a picture, side by side, each with its outline and below it where that is."""
-    pixels: Mapping[int, npt.NDArray[np.uint8]] = {one.slice_index: one.pixels for one in getattr(inputs.result, "pictures", ())}
-    shown = [finding for finding in inputs.result.findings if largest_slice(finding) in pixels][:_MOST_PICTURES]
+    pictures: Mapping[int, Picture] = {one.slice_index: one for one in getattr(inputs.result, "pictures", ())}
+    shown = [finding for finding in inputs.result.findings if largest_slice(finding) in pictures][:_MOST_PICTURES]
     if not shown:
         return
     document.ln(1)
     top_mm = lowest_mm = document.get_y()
     for place, finding in enumerate(shown):
         index, left_mm = largest_slice(finding), MARGIN_MM + place * (_PICTURE_MM + _GAP_MM)
-        _draw_picture(document, pixels[index], finding, inputs.result.geometry, (left_mm, top_mm))
+        _draw_picture(document, pictures[index], finding, inputs.result.geometry, (left_mm, top_mm))
         name, number = _place(inputs, index)
         document.set_xy(left_mm, top_mm + _PICTURE_MM + 0.8)
         document.use(8.5)
@@ -207,16 +206,17 @@ def _draw_pictures(document: Sheet, inputs: Inputs) -> None:
     document.set_xy(MARGIN_MM, lowest_mm + 2)
 
 
-def _draw_picture(
-    document: Sheet, pixels: npt.NDArray[np.uint8], finding: Finding, geometry: Geometry, corner_mm: tuple[float, float]
-) -> None:
+def _draw_picture(document: Sheet, picture: Picture, finding: Finding, geometry: Geometry, corner_mm: tuple[float, float]) -> None:
     """The part of a slice around a finding, as large as the square at `corner_mm` (left, top) of the page allows."""
-    (_, row_mm, column_mm), (left_mm, top_mm) = geometry.spacing_mm, corner_mm
-    rows, columns = find_crop(finding, geometry)
+    (row_mm, column_mm), (left_mm, top_mm) = geometry.pixel_proportions, corner_mm
+    shown = tuple(
+        _reduce(one, picture.reduced_by, size) for one, size in zip(find_crop(finding, geometry), picture.pixels.shape, strict=True)
+    )
+    rows, columns = (slice(one.start * picture.reduced_by, one.stop * picture.reduced_by) for one in shown)
     height_mm, width_mm = (rows.stop - rows.start) * row_mm, (columns.stop - columns.start) * column_mm
     scale = _PICTURE_MM / max(height_mm, width_mm)
     left_mm += (_PICTURE_MM - width_mm * scale) / 2
-    part = Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
+    part = Image.fromarray(np.ascontiguousarray(picture.pixels[shown]))
     document.image(part, left_mm, top_mm, width_mm * scale, height_mm * scale)
     document.set_draw_color(*finding.colour_rgb)
     document.set_line_width(0.3)
@@ -227,12 +227,19 @@ def _draw_picture(
     document.set_line_width(0.2)
 
 
+def _reduce(part: slice, by: int, size: int) -> slice:
+    """The pixels of a picture that hold this part of the grid, of which each is a square of `by` by `by`; at least one of `size`."""
+    start = min(part.start // by, size - 1)
+    return slice(start, max(start + 1, min(-(-part.stop // by), size)))
+
+
 def find_crop(finding: Finding, geometry: Geometry) -> tuple[slice, slice]:
     """Rows and columns around a finding: a square in the patient, where the image is large enough."""
     (_, *origin), (_, *extent) = finding.mask.origin, finding.mask.voxels.shape
-    side_mm = max(_LEAST_CROP_MM, *(_CROP * count * mm for count, mm in zip(extent, geometry.spacing_mm[1:], strict=True)))
+    spacing_mm = geometry.pixel_proportions
+    side_mm = max(_LEAST_CROP_MM, *(_CROP * count * mm for count, mm in zip(extent, spacing_mm, strict=True)))
     parts = []
-    for first, count, size, mm in zip(origin, extent, geometry.shape[1:], geometry.spacing_mm[1:], strict=True):
+    for first, count, size, mm in zip(origin, extent, geometry.shape[1:], spacing_mm, strict=True):
         wanted = min(size, max(count, round(side_mm / mm)))
         start = min(max(first + count // 2 - wanted // 2, 0), size - wanted)
         parts.append(slice(start, start + wanted))

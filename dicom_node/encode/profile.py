@@ -24,6 +24,7 @@ class Profile:
     node_version: str
     language: Literal["en", "fr"] = "en"
     objects: tuple[ObjectKind, ...] = (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)
+    not_accepted: frozenset[str] = frozenset()
     station_name: str = ""
     manufacturer: str = "dicom-node"
     model_name: str = "dicom-node"

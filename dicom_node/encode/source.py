@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
@@ -90,7 +90,7 @@ def read_source(instances: Sequence[InstanceHeaders]) -> Source:
 
     Their identity is the same: `assemble` refuses a series of two patients. Raises EncodingError where the first cannot be read.
     """
-    first = _open(instances[0])
+    first = open_header(instances[0])
     if "StudyInstanceUID" not in first:
         raise EncodingError("source header")
     own_terms = _terms(first, ())
@@ -106,10 +106,10 @@ def read_window(instance: InstanceHeaders) -> Elements:
 
     Empty where one of the two is absent.
     """
-    places = [_open(instance)]
+    places = [open_header(instance)]
     if len(instance.frames) > 1:
-        shared = _items(places[0], tag_of("SharedFunctionalGroupsSequence"))
-        places += [one for group in shared for one in _items(group, tag_of("FrameVOILUTSequence"))]
+        shared = items_of(places[0], tag_of("SharedFunctionalGroupsSequence"))
+        places += [one for group in shared for one in items_of(group, tag_of("FrameVOILUTSequence"))]
     for place in places:
         window = _Copier(is_recoded=False).elements(place, WINDOW, ())
         if {tag_of("WindowCenter"), tag_of("WindowWidth")} <= window.keys() and all(value.strip() for _, value in window.values()):
@@ -134,14 +134,14 @@ class _Copier:
 
     def items(self, dataset: Dataset, keyword: str) -> list[Dataset]:
         """The items of a sequence, none where it is absent or is no sequence."""
-        return _items(dataset, tag_of(keyword))
+        return items_of(dataset, tag_of(keyword))
 
     def _element(self, dataset: Dataset, tag: int, terms: tuple[str, ...], depth: int) -> tuple[str, bytes] | None:
         vr = str(dictionary_VR(tag))
         if tag not in dataset:
             return None
         if vr == "SQ":
-            copied = [self._item(item, terms, depth + 1) for item in _items(dataset, tag)]
+            copied = [self._item(item, terms, depth + 1) for item in items_of(dataset, tag)]
             kept = [item for item in copied if item]  # an empty item says nothing, and is an error in most sequences
             return ("SQ", sequence_value(kept)) if kept else None
         if vr not in _TEXT | _PLAIN:
@@ -181,20 +181,34 @@ def _read(first: Dataset, instances: Sequence[InstanceHeaders], copier: _Copier,
     if identity.get(sex, ("CS", b""))[1].strip(b" \0") not in _LEGAL_SEX:
         identity[sex] = ("CS", b"")  # type 2: empty says unknown; `U` or `Male` would be refused by readers that check
     equipment = copier.elements(first, EQUIPMENT, terms)
-    lossy = next((_open(one) for one, other in zip(instances, others, strict=True) if other.get("LossyImageCompression") == ("01",)), None)
-    series_number = _plain(first, "SeriesNumber")
+    lossy = next(
+        (open_header(one) for one, other in zip(instances, others, strict=True) if other.get("LossyImageCompression") == ("01",)), None
+    )
+    series_number = plain_of(first, "SeriesNumber")
     return Source(
         identity=identity,
-        image=copier.elements(first, IMAGE_SERIES, terms) | (copier.elements(lossy, LOSSY, terms) if lossy is not None else {}),
+        image=_laterality(others)
+        | copier.elements(first, IMAGE_SERIES, terms)
+        | (copier.elements(lossy, LOSSY, terms) if lossy is not None else {}),
         request=_requests(first, copier, terms, identity),
         equipment=equipment if equipment.get(tag_of("Manufacturer"), ("LO", b""))[1].strip() else {},
         moment=find_latest_moment({keyword: "\\".join(other.get(keyword, ())) for keyword in _TIMES} for other in others),
-        modality=_plain(first, "Modality"),
+        modality=plain_of(first, "Modality"),
         series_number=int(series_number) if series_number.isdecimal() else None,
         series_description=" ".join((decode(_bytes(first, tag_of("SeriesDescription")), terms) or "").strip(" \0").split()),
         procedure=_procedure(first, terms),
         is_recoded=copier.is_recoded,
     )
+
+
+def _laterality(instances: Sequence[Mapping[str, tuple[str, ...]]]) -> Elements:
+    """Laterality of the series, where its images have Image Laterality in its place; empty where they are not all of one side.
+
+    Source: PS3.3 C.7.3.1: one of the two must be there where the body part is paired.
+    """
+    sides = {side for instance in instances for side in instance.get("ImageLaterality", ())}
+    side = next(iter(sides)) if len(sides) == 1 and sides <= {"R", "L"} else ""
+    return {tag_of("Laterality"): ("CS", side.encode())} if sides else {}
 
 
 def _requests(first: Dataset, copier: _Copier, terms: tuple[str, ...], identity: Elements) -> Elements:
@@ -217,7 +231,7 @@ def _requests(first: Dataset, copier: _Copier, terms: tuple[str, ...], identity:
 
 def _procedure(first: Dataset, terms: tuple[str, ...]) -> CodedConcept | None:
     """The imaging procedure by the images' own code, where it is whole and short enough for a code of a report."""
-    for item in _items(first, tag_of("ProcedureCodeSequence")):
+    for item in items_of(first, tag_of("ProcedureCodeSequence")):
         parts = [decode(_bytes(item, tag_of(keyword)), terms) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
         value, scheme, meaning = ((part or "").strip(" \0") for part in parts)
         if value and scheme and meaning and len(value) <= 16 and len(scheme) <= 16 and len(meaning) <= 64:
@@ -225,7 +239,7 @@ def _procedure(first: Dataset, terms: tuple[str, ...]) -> CodedConcept | None:
     return None
 
 
-def _open(instance: InstanceHeaders) -> Dataset:
+def open_header(instance: InstanceHeaders) -> Dataset:
     """The header as pydicom reads it, its values still raw."""
     syntax = UID(instance.instance.transfer_syntax_uid)
     is_known = syntax.is_transfer_syntax and not syntax.is_private
@@ -247,7 +261,7 @@ def _terms(dataset: Dataset, inherited: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(term.strip(" \0") for term in _bytes(dataset, _CHARACTER_SET).decode("ascii", "replace").split("\\"))
 
 
-def _items(dataset: Dataset, tag: int) -> list[Dataset]:
+def items_of(dataset: Dataset, tag: int) -> list[Dataset]:
     if tag not in dataset:
         return []
     with warnings.catch_warnings():
@@ -267,5 +281,5 @@ def _bytes(dataset: Dataset, tag: int) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def _plain(dataset: Dataset, keyword: str) -> str:
+def plain_of(dataset: Dataset, keyword: str) -> str:
     return _bytes(dataset, tag_of(keyword)).decode("ascii", "replace").strip(" \0")

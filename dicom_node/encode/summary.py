@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from dicom_node.texts import Language, render_report
 from dicom_node.values import Analysed, Finding
 
-from .captions import list_measurements, name_site, write_change, write_score
+from .captions import list_measurements, name_site, sentence_for, write_change, write_score
 from .changes import comparison_sentences
 from .drawing import AMBER, Block, Style, height_of, paginate, paint, paragraph, row
 from .inputs import Inputs
@@ -22,7 +22,7 @@ _INNER_PX = _WIDTH_PX - 2 * _MARGIN_PX
 
 # Left edge and width of each column, in pixels: number, region, site, measurements, score, slice.
 _COLUMNS = ((24, 44), (74, 140), (222, 130), (360, 420), (790, 70), (868, 76))
-_COLUMN_NAMES = ("column-number", "column-region", "column-site", "column-measurements", "column-score", "column-slice")
+_COLUMN_NAMES = ("column-number", "column-region", "column-site", "column-measurements", "column-score")
 
 
 def draw_summary(inputs: Inputs, pictures: int) -> list[Image.Image]:
@@ -56,7 +56,8 @@ def _body(inputs: Inputs, language: Language) -> Iterator[Block]:
     yield _sentence(_series(inputs, language), below_px=18)
     if result.findings:
         yield _sentence(render_report("marked", language, count=len(result.findings)))
-        heading = row([render_report(name, language) for name in _COLUMN_NAMES], _COLUMNS, _HEADING)
+        names = [*_COLUMN_NAMES, sentence_for("column-slice", result.geometry)]
+        heading = row([render_report(name, language) for name in names], _COLUMNS, _HEADING)
         yield from (_finding(finding, heading, result, language) for finding in result.findings)
     missing = find_missing(result)
     yield from (_sentence(not_detected(concept, language)) for concept in missing)
@@ -74,8 +75,8 @@ def _body(inputs: Inputs, language: Language) -> Iterator[Block]:
 def _series(inputs: Inputs, language: Language) -> str:
     count, number = len(inputs.result.geometry.frames), inputs.source.series_number
     if number is None:
-        return render_report("series-analysed-unnumbered", language, count=count)
-    return render_report("series-analysed", language, number=number, count=count)
+        return render_report(sentence_for("series-analysed-unnumbered", inputs.result.geometry), language, count=count)
+    return render_report(sentence_for("series-analysed", inputs.result.geometry), language, number=number, count=count)
 
 
 def _finding(finding: Finding, heading: Block, result: Analysed, language: Language) -> Block:
@@ -96,7 +97,8 @@ def _shown(inputs: Inputs, language: Language) -> Iterator[Block]:
     result = inputs.result
     slices = [picture.slice_index for picture in result.pictures]
     if slices:
-        yield _sentence(render_report("slices-shown", language, slices=", ".join(str(index + 1) for index in slices)))
+        name = sentence_for("slices-shown", result.geometry)
+        yield _sentence(render_report(name, language, slices=", ".join(str(index + 1) for index in slices)))
     hidden = [str(one.number) for one in result.findings if not any(one.mask.on_slice(index).any() for index in slices)]
     if hidden:
         yield _sentence(render_report("regions-not-shown", language, numbers=", ".join(hidden)))

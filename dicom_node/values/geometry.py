@@ -45,6 +45,12 @@ class Geometry:
     volume_of: tuple[str, str] | None = None
     tolerated: tuple[str, ...] = ()  # what was not quite right and taken all the same, such as "localizer-left-out"
 
+    @property
+    def pixel_proportions(self) -> tuple[float, float]:
+        """Between rows and between columns, in millimetres; (1, 1) where a projection does not say it: its pixels are taken for square."""
+        _, rows_mm, columns_mm = self.spacing_mm
+        return (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else (1.0, 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:

@@ -26,6 +26,7 @@ class ObjectKind(StrEnum):
     REPORT_COMPREHENSIVE = "report-comprehensive"
     REPORT_ENHANCED = "report-enhanced"
     REPORT_TEXT = "report-text"
+    MAMMOGRAPHY_CAD = "mammography-cad"
     REGIONS = "regions"
     CAPTURE = "capture"
     PAGE = "page"

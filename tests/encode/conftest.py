@@ -1,18 +1,21 @@
 """A small series with a result on it, and the programs that judge objects."""
 
+import dataclasses
 import shutil
 import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node.values import Analysed, SeriesHeaders
+from dicom_node import assemble
+from dicom_node.values import Analysed, CodedConcept, Finding, Geometry, SeriesHeaders
 from tests.encode.results import finding, geometry_of, read_headers, result_of
-from tests.make import base_anatomy, make_series
+from tests.make import base_anatomy, make_mammograms, make_series
 
 SHAPE, SPACING_MM = (8, 20, 24), (2.0, 1.5, 1.25)
 
@@ -44,6 +47,45 @@ def make_case(tmp_path: Path) -> Callable[..., Case]:
         return Case(datasets, headers, two_findings(headers, datasets))
 
     return make
+
+
+CLUSTER = CodedConcept("129769006", "SCT", "Calcification Cluster")
+CALCIFICATION = CodedConcept("129770007", "SCT", "Individual Calcification")
+BREAST = CodedConcept("76752008", "SCT", "Breast")
+
+
+@pytest.fixture
+def make_mammogram_case(tmp_path: Path) -> Callable[..., Case]:
+    """`make_mammogram_case(("R", "CC"), ("L", "CC"), shape=...)`: a series of mammograms, and a result on them as one grid.
+
+    It looks for clusters and single calcifications, and finds one of each on the first image.
+    """
+
+    def make(*views: tuple[str, str], **arguments: Any) -> Case:
+        datasets = make_mammograms(*views, **arguments)
+        headers = read_headers(datasets, tmp_path / f"spool-{arguments.get('name', 'mammograms')}")
+        planes = [plane for plane in assemble.find_volumes(headers) if isinstance(plane, Geometry)]
+        frames = tuple(frame for plane in planes for frame in plane.frames)
+        geometry = dataclasses.replace(planes[0], frames=frames, shape=(len(frames), *planes[0].shape[1:]))
+        cluster = np.zeros((1, 9, 12), dtype=bool)
+        cluster[0, 2:, 1:8] = cluster[0, :6, 4:] = True
+        marked = mark(1, CLUSTER, (0, 40, 60), cluster), mark(2, CALCIFICATION, (0, 70, 50), np.ones((1, 2, 1), dtype=bool), score=0.29)
+        return Case(datasets, headers, result_of(headers, geometry, *marked, looked_for=(CLUSTER, CALCIFICATION)))
+
+    return make
+
+
+def mark(
+    number: int, what: CodedConcept, origin: tuple[int, int, int], voxels: np.ndarray[Any, np.dtype[np.bool_]], **changes: Any
+) -> Finding:
+    """A finding of a mammogram, without measurements."""
+    made = finding(number, origin, voxels, type=what, site=BREAST, laterality=None, label=what.meaning, measurements=())
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture
+def mammograms(make_mammogram_case: Callable[..., Case]) -> Case:
+    return make_mammogram_case()
 
 
 @pytest.fixture

@@ -115,14 +115,13 @@ def test_the_report_names_its_class_and_its_segments(case: Case) -> None:
     assert {one.sop_instance_uid for one in binary}.isdisjoint({one.sop_instance_uid for one in objects})
 
 
-def test_findings_that_overlap_are_refused(case: Case) -> None:
+def test_findings_that_overlap_are_a_segmentation_of_another_kind(case: Case) -> None:
     """A label map would lose the voxels of one of them."""
     first, second = case.result.findings
     result = dataclasses.replace(case.result, findings=(first, dataclasses.replace(second, mask=first.mask)))
-    with pytest.raises(EncodingError) as refused:
-        encode.encode(result, case.headers, LABEL_MAP)
-    assert refused.value.step == "label map of findings that overlap"
-    assert encode.encode(result, case.headers, PROFILE)
+    objects = encode.encode(result, case.headers, LABEL_MAP)
+    assert [one.kind for one in objects] == [ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D]
+    assert encode.compare(objects, result) is None
 
 
 def test_a_result_is_no_label_map_where_findings_overlap(case: Case) -> None:
@@ -131,10 +130,10 @@ def test_a_result_is_no_label_map_where_findings_overlap(case: Case) -> None:
     broken = dataclasses.replace(case.result, findings=(dataclasses.replace(first, number=3),))
     refused = NotAnalysed("ab" * 32, "2.25.1", "2.25.2", None, ModelFailed(1))
     both = ObjectKind.LABEL_MAP, ObjectKind.REPORT_3D
-    assert encode.find_unwritable(overlapping, both) == {ObjectKind.LABEL_MAP}
-    assert encode.find_unwritable(overlapping, (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)) == frozenset()
+    assert encode.find_unwritable(overlapping, case.headers, both) == {ObjectKind.LABEL_MAP}
+    assert encode.find_unwritable(overlapping, case.headers, (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D)) == frozenset()
     for result in (case.result, broken, refused, dataclasses.replace(case.result, findings=())):
-        assert encode.find_unwritable(result, both) == frozenset()
+        assert encode.find_unwritable(result, case.headers, both) == frozenset()
 
 
 def test_more_pixels_than_an_object_can_hold_are_an_error_before_they_are_made(case: Case) -> None:

@@ -8,11 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 
@@ -20,7 +18,7 @@ from dicom_node import encode
 from dicom_node.encode import pdf
 from dicom_node.encode.inputs import read_inputs
 from dicom_node.encode.objects import encode_kind
-from dicom_node.values import Analysed, CodedConcept, Finding, Laterality, ObjectKind, Reservation, Role
+from dicom_node.values import Analysed, CodedConcept, Finding, Laterality, ObjectKind, Picture, Reservation, Role
 from dicom_node.values.reasons import ReportMismatch
 from tests.encode.conftest import SHAPE, SPACING_MM, Case, two_findings
 from tests.encode.results import NODULE, PACKAGE, PROFILE, finding, opened, read_headers
@@ -184,25 +182,9 @@ def test_a_fault_is_seen(case: Case, change: Callable[[Dataset], None]) -> None:
     assert isinstance(encode.compare(objects, case.result), ReportMismatch)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """As `infer` gives it."""
-
-    slice_index: int
-    pixels: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Pictured(Analysed):
-    """A result with pictures of some slices."""
-
-    pictures: tuple[Picture, ...] = ()
-
-
-def with_pictures(result: Analysed, slices: tuple[int, ...]) -> Pictured:
-    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(Analysed)}
+def with_pictures(result: Analysed, slices: tuple[int, ...]) -> Analysed:
     grey = np.random.default_rng(4).integers(0, 256, result.geometry.shape[1:], dtype=np.uint8)
-    return Pictured(**fields | {"pictures": tuple(Picture(index, grey + index) for index in slices)})
+    return dataclasses.replace(result, pictures=tuple(Picture(index, grey + index, 40.0, 400.0) for index in slices))
 
 
 @pytest.mark.parametrize(("slices", "count", "images"), [((), 0, 0), ((1,), 0, 0), ((3,), 3, 1), (tuple(range(8)), 4, 2)])

@@ -1,6 +1,7 @@
 """Series whose truth is known: `from tests.make import make_series, base_anatomy`."""
 
 from .anatomy import BALL_CENTRE_LPS, BALL_RADIUS_MM, MARKER_CENTRE_LPS, MARKER_HU, Sample, ball, base_anatomy
+from .mammogram import draw_breast, make_mammograms
 from .series import (
     AXIAL,
     CORONAL,
@@ -26,6 +27,8 @@ __all__ = [
     "Sample",
     "ball",
     "base_anatomy",
+    "draw_breast",
+    "make_mammograms",
     "make_series",
     "move",
     "to_refs",

@@ -1,0 +1,52 @@
+"""As which kinds of objects a result cannot be written."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from dicom_node.values import Analysed, Form, ObjectKind, Result, SeriesHeaders
+
+from . import label_map
+from .kinds import find_chain
+from .mammography_codes import find_single_image_finding
+
+# Of what says a result those that have no place for the reason why there is none (PS3.16 TID 4000).
+UNABLE_TO_REFUSE = frozenset({ObjectKind.MAMMOGRAPHY_CAD})
+
+
+def find_unwritable(result: Result, headers: SeriesHeaders, wanted: Collection[ObjectKind]) -> frozenset[ObjectKind]:
+    """Of these kinds, and of those that may take their place, the ones as which a result cannot be written."""
+    kinds = {one for kind in wanted for one in find_chain(kind)}
+    return frozenset(one for one in kinds if not fits(one, result, headers))
+
+
+def fits(kind: ObjectKind, result: Result, headers: SeriesHeaders) -> bool:
+    """Whether an object of this kind can say everything that this result says."""
+    if not isinstance(result, Analysed):
+        return kind not in UNABLE_TO_REFUSE
+    return kind not in _CONDITIONS or _CONDITIONS[kind](result, headers)
+
+
+def _is_of_mammograms(result: Analysed, headers: SeriesHeaders) -> bool:
+    """On images of Modality MG, each a projection, of which all that was looked for or found has a code in mammography CAD."""
+    concepts = [*result.looked_for, *(finding.type for finding in result.findings)]
+    return (
+        result.geometry.form is Form.PROJECTION
+        and {one.attribute("Modality") for one in headers.instances} == {("MG",)}
+        and len(concepts) > 0
+        and all(find_single_image_finding(concept) is not None for concept in concepts)
+    )
+
+
+def _has_a_place(result: Analysed, _: SeriesHeaders) -> bool:
+    """On images that lie somewhere in the patient, which a projection does not."""
+    return result.geometry.form is not Form.PROJECTION
+
+
+def _is_label_map(result: Analysed, headers: SeriesHeaders) -> bool:
+    return _has_a_place(result, headers) and label_map.is_writable(result)
+
+
+_CONDITIONS: Mapping[ObjectKind, Callable[[Analysed, SeriesHeaders], bool]] = {
+    ObjectKind.SEGMENTATION: _has_a_place,
+    ObjectKind.LABEL_MAP: _is_label_map,
+    ObjectKind.MAMMOGRAPHY_CAD: _is_of_mammograms,
+}
