@@ -111,7 +111,8 @@ def test_the_prior_is_named_at_a_destination_by_the_report_that_it_has(
     sent = SentObject(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "f.dcm")
     with book.engine.begin() as connection:
         journal.start_delivery(connection, book.client, DeliveryRecord(comparison.prior.result_key, "second", (sent,)))
-    made = pipeline.encode_result(result, AssembledSeries(case.headers, ()), sending.destinations(AETitle("CT"), result), sending)
+    destinations = sending.destinations(AETitle("CT"), result, case.headers)
+    made = pipeline.encode_result(result, AssembledSeries(case.headers, ()), destinations, sending)
     assert isinstance(made, dict)
     reports = [opened(made[PeerName(name)], Role.REPORT) for name in NAMES]
     assert ["PertinentOtherEvidenceSequence" in one for one in reports] == [False, True, False]
