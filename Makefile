@@ -3,7 +3,7 @@
 # Both set themselves up in .venv from the pinned and hashed lock files; nothing else on the machine is touched, except that
 # `make test`, where it runs as root on Debian, installs the peers that the tests talk to (tests/peers/install).
 
-.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short profiles pictures lint setup peers lock
+.PHONY: demo test faults faults-short faults-selftest scale soak bench bench-short profiles pictures follow lint setup peers lock
 .DEFAULT_GOAL := test
 .SILENT:
 MAKEFLAGS += --no-print-directory
@@ -42,6 +42,10 @@ bench bench-short: $(READY) peers
 # Every result profile through a real Orthanc, and through an archive that refuses one SOP class after the other: writes docs/profiles.md.
 profiles: $(READY) peers
 	$(PYTHON) -m tests.profiles
+
+# Findings over time on made pairs whose truth is known, and through the shipped model: writes the tables of docs/follow.md (ten minutes).
+follow: $(READY)
+	$(PYTHON) -m tests.follow --page docs/follow.md
 
 # The pictures of the docs: a real CT study through the node, in OHIF and in Orthanc's own viewer; needs ../shared. Look at each of them.
 pictures: $(READY) peers

@@ -10,6 +10,7 @@ The way of an instance, and the order of the layers (an import points down this 
     assemble        is the series complete? where does every voxel lie in the patient?
     select          which model package was made for these images, and why not
     infer           the stages of a package, in a child process of their own
+    follow          what has become of findings since an earlier study
     encode          a result as DICOM objects, read back before anyone sends them
     deliver         to the PACS, every status read
     journal, spool  what is known, and the bytes

@@ -31,6 +31,7 @@ from dicom_node.log import (
     place_of,
 )
 from dicom_node.package import Package, load_package
+from dicom_node.place import open_secret
 from dicom_node.sending import Destination, Sending, find_peer
 from dicom_node.values import (
     Accepted,
@@ -44,8 +45,10 @@ from dicom_node.values import (
     Key,
     NotAnalysed,
     PackageName,
+    PatientDigests,
     PeerName,
     Priority,
+    PriorRef,
     Reason,
     Reservation,
     Result,
@@ -61,6 +64,8 @@ from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
 _ENCODER = "2"
+# Findings of this category are followed over time: that of a lesion (CID 7150), which may come, grow and go; an organ does not.
+_FOLLOWED = ("49755003", "SCT")
 _AHEAD_LIMIT_S = 30.0  # of the inference process, for a few images
 
 
@@ -199,20 +204,24 @@ class Node:
             raise PackageWithdrawn(PackageName(choice.package))
         return in_service[choice.package]
 
-    def identify(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
+    def identify(self, choice: Accepted, stored: StoredSeries, headers: SeriesHeaders) -> ResultIdentity:
         """The key of the result that this choice leads to: a digest of everything that its objects depend on.
 
         The newest result of the same package on the same volume is the predecessor, unless it was made from the same; where the
         package gives one result for a study, on whatever volume: a better series that came later takes the place of the first.
+        A prior is part of it: one that came later leads to another result when the study is judged again. One that has left does not.
         """
-        inputs = self._inputs("result", choice, stored)
-        latest = self._find_latest(choice, stored)
+        inputs, latest = self._inputs("result", choice, stored), self._find_latest(choice, stored)
+        patient = self._find_patient(choice, headers)
+        prior, compared_with = self._find_priors(choice, stored, patient, latest)
+        prior_key = None if prior is None else prior.result_key
         if latest is None:
-            return ResultIdentity(derive_digest(*inputs), None)
+            return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key)), None, patient, prior, prior_key)
         key, predecessor = latest
-        if derive_digest(*inputs, predecessor) == key or derive_digest(*inputs) == key:
-            return ResultIdentity(key, predecessor or None)
-        return ResultIdentity(derive_digest(*inputs, key), key)
+        same = (*inputs, *_of_prior(prior_key or compared_with))
+        if derive_digest(*same, predecessor) == key or derive_digest(*same) == key:
+            return ResultIdentity(key, predecessor or None, patient, prior, prior_key or compared_with)
+        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), key), key, patient, prior, prior_key)
 
     def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
@@ -234,6 +243,34 @@ class Node:
         """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study."""
         with self.engine.begin() as connection:
             return journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
+
+    def _find_priors(
+        self, choice: Accepted, stored: StoredSeries, patient: PatientDigests | None, latest: tuple[str, str] | None
+    ) -> tuple[PriorRef | None, str | None]:
+        """The prior that is here now; and the key of the one that the newest result was compared with, which may have left since."""
+        with self.engine.begin() as connection:
+            study, is_kept = stored.study_instance_uid, self.kept.has
+            prior = None if patient is None else journal.find_prior(connection, choice, study, patient, is_kept)
+            row = None if latest is None else journal.find_row(connection, latest[0])
+        return prior, None if row is None else row.prior
+
+    def _find_patient(self, choice: Accepted, headers: SeriesHeaders) -> PatientDigests | None:
+        """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it.
+
+        Followed are lesions, by a package that gives one result for a study: of several nobody could say which one to compare with.
+        """
+        outputs = self.package(choice).manifest.outputs
+        is_followed = self._is_one_of_study(choice) and all((one.category.value, one.category.scheme) == _FOLLOWED for one in outputs)
+        patient = spool.read_patient(headers.instances[0]) if is_followed and headers.instances else None
+        if patient is None:
+            return None
+        secret = open_secret(self.config.data)
+        return PatientDigests(
+            patient_digest=secret.digest("patient", patient.issuer, patient.patient_id),
+            birth_digest=secret.digest("birth date", patient.birth_date) if patient.birth_date else None,
+            family_digest=secret.digest("family name", patient.family_name) if patient.family_name else None,
+            study_date=patient.study_date,
+        )
 
     def _is_one_of_study(self, choice: Accepted) -> bool:
         """Whether the choice's package gives one result for a study."""
@@ -276,6 +313,19 @@ class Node:
         log(InferenceDone(study=study, result=Key(identity.key[:16]), seconds=self.clock.monotonic() - start))
         return result
 
+    def compare_with_prior(self, result: Result, identity: ResultIdentity) -> Result:
+        """The result with what has become of its findings since the prior; as it is where there is none, or it has left meanwhile."""
+        if not isinstance(result, Analysed) or identity.patient is None or identity.prior is None:
+            return result
+        with self.engine.begin() as connection:
+            row = journal.find_row(connection, identity.prior.result_key)
+        prior = None if row is None else self.kept.find_value(row.kept)
+        if not isinstance(prior, Analysed):
+            return result
+        from dicom_node import follow  # takes half a second to import, and most studies have no prior
+
+        return follow.compare_with_prior(result, prior, identity.prior, identity.patient.study_date)
+
     def write_result(
         self,
         job: journal.StudyJob,
@@ -291,7 +341,7 @@ class Node:
         False, and nothing, where nobody waits for the job any more (`is_closed`), or where another result than the predecessor that
         `identify` found is the newest now: two reports of which neither names the other would both stand in the PACS.
         """
-        record = ResultRecord.of(choice, result, self.kept.write_value(result), self.clock.now())
+        record = ResultRecord.of(choice, result, self.kept.write_value(result), self.clock.now(), identity)
         wanted = tuple(self.sending.keep_objects(result, one, made[one.name]) for one in destinations if made.get(one.name))
         with self.engine.begin() as connection:
             study = job.study_instance_uid
@@ -347,6 +397,11 @@ class Node:
         in_service = tuple(package.ref.name for package in self.packages if package.ref.name not in self.out_of_service)
         with self.engine.begin() as connection:
             return journal.judge_what_was_out_of_service(connection, self.client, in_service, self.clock.now())
+
+
+def _of_prior(key: str | None) -> tuple[str, ...]:
+    """What a prior adds to what a result's key is made from."""
+    return () if not key else ("prior", key)
 
 
 def is_to_try_again(result: Result) -> bool:

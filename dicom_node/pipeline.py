@@ -6,6 +6,7 @@ asks the destination whether it holds it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
@@ -59,7 +60,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
     for choice in (answer for answer in answers if isinstance(answer, Accepted) and answer.chosen):
         series = next(one for one in study if one.headers.series_instance_uid == choice.series_instance_uid)
         source = next(one for one in stored if one.series_instance_uid == choice.series_instance_uid)
-        identity = step(node.identify, choice, source)  # the result's key; the same inputs give the same
+        identity = step(node.identify, choice, source, series.headers)  # the result's key; the same inputs give the same
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
             return  # a person cancelled it meanwhile, or more has come and another job makes it of that
@@ -137,7 +138,8 @@ def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Send
         objects: tuple[DicomObject, ...] | Reason = ()
         if source is not None:
             result, headers = source
-            objects = make_objects(result, headers, to.profile, sending.find_replaced(result, to.name))
+            replaced, prior = sending.find_replaced(result, to.name), sending.find_prior(result, to.name)
+            objects = make_objects(result, headers, to.profile, replaced, prior)
         sending.write_anew(job, refused, to, source, objects)
 
 
@@ -160,7 +162,8 @@ def assemble_series(stored: StoredSeries, node: Node) -> AssembledSeries:
 
 
 def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, series: AssembledSeries, node: Node) -> Result:
-    """Run the package in the inference process; a process that dies or hangs is an outcome, after as many tries as configured."""
+    """Run the package in the inference process, and compare with the prior; a process that dies or hangs is an outcome, after as many
+    tries as configured."""
     kept = node.find_result(choice, identity)
     if kept is not None:
         return kept
@@ -170,7 +173,7 @@ def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, se
     reason: Reason = ModelFailed(tries)
     for _ in range(tries):
         try:
-            return node.infer(choice, identity, stored, geometry)
+            return node.compare_with_prior(node.infer(choice, identity, stored, geometry), identity)
         except ChildRaised as error:
             if error.for_now:
                 raise  # a disk that is away says nothing about the model: another job tries again later
@@ -195,11 +198,11 @@ def encode_result(
     for destination in destinations:
         if isinstance(result, NotAnalysed) and not is_told(destination, result):
             continue
-        replaced = sending.find_replaced(result, destination.name)
+        replaced, prior = sending.find_replaced(result, destination.name), sending.find_prior(result, destination.name)
         rejected = sending.find_rejected(result, destination)
-        form = destination.profile, replaced, rejected
+        form = destination.profile, replaced, prior, rejected
         if form not in encoded:
-            objects = make_objects(result, series.headers, destination.profile, replaced)
+            objects = make_objects(result, series.headers, destination.profile, replaced, prior)
             note = make_note(result, series.headers, destination.profile, rejected)
             if isinstance(objects, Reason):
                 return objects
@@ -217,19 +220,31 @@ def is_told(destination: Destination, result: NotAnalysed) -> bool:
 
 
 def make_objects(
-    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None, prior: ReportRef | None
 ) -> tuple[DicomObject, ...] | Reason:
-    """The objects of a result in one form, read back; the reason where they differ from the result."""
+    """The objects of a result in one form, read back; the reason where they differ from the result.
+
+    `replaced` and `prior` are reports at the destination: the one that this one replaces, and the one of the study compared with.
+    """
     try:
         if isinstance(result, NotAnalysed):
             objects = encode.encode_refusal(result, headers, profile)
             difference = encode.compare_refusal(objects, result)
         else:
-            objects = encode.encode(result, headers, profile, replaced)
-            difference = encode.compare(objects, result)
+            told = with_prior_report(result, prior)
+            objects = encode.encode(told, headers, profile, replaced)
+            difference = encode.compare(objects, told)
     except EncodingError as error:
         return NotEncodable(error.step)
     return objects if difference is None else difference
+
+
+def with_prior_report(result: Analysed, report: ReportRef | None) -> Analysed:
+    """The result with the report of its prior as a destination has it."""
+    comparison = result.comparison
+    if comparison is None:
+        return result
+    return replace(result, comparison=replace(comparison, prior=replace(comparison.prior, report=report)))
 
 
 def make_note(

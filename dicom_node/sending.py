@@ -143,6 +143,13 @@ class Sending:
     def _find_refusal(self, connection: journal.Connection, result: Analysed, destination: PeerName) -> tuple[str, ReportRef] | None:
         return journal.find_refusal_report(connection, result.study_instance_uid, result.package.name, destination.text)
 
+    def find_prior(self, result: Result, destination: PeerName) -> ReportRef | None:
+        """The report of the result that a result was compared with, at a destination; None where nothing was sent there."""
+        if not isinstance(result, Analysed) or result.comparison is None:
+            return None
+        with self._engine.begin() as connection:
+            return journal.find_report(connection, result.comparison.prior.result_key, destination.text)
+
     def keep_objects(self, result: Result, destination: Destination, objects: Sequence[DicomObject]) -> DeliveryRecord:
         """Keep the objects' bytes; gives the delivery that they are to be."""
         queued = tuple(

@@ -14,7 +14,8 @@ from dicom_node.values import AETitle, AssembledSeries, NotAnalysed, ObjectKind,
 from dicom_node.values.reasons import Localizer, ModelFailed, NotEncodable, ResultMismatch
 from dicom_node.values.records import DeliveryRecord, SentObject
 from tests.encode.conftest import Case, make_case
-from tests.encode.results import finding, opened
+from tests.encode.results import finding, named, opened, walk
+from tests.encode.test_changes import COMPARISON, DIFFERENCE, GROWN, SAME, with_changes
 from tests.journal.conftest import Book, book
 from tests.journal.test_sending import no_images
 
@@ -98,6 +99,27 @@ def test_a_destination_that_has_a_report_already_gets_one_that_replaces_it(
     assert made[PeerName("first")] is made[PeerName("third")]
     reports = [opened(made[PeerName(name)], Role.REPORT) for name in NAMES]
     assert ["PredecessorDocumentsSequence" in one for one in reports] == [False, True, False]
+    assert counted == {"encode": 2, "compare": 2}
+
+
+def test_the_prior_is_named_at_a_destination_by_the_report_that_it_has(
+    case: Case, sending: Sending, book: Book, counted: dict[str, int]
+) -> None:
+    """And nowhere else; a destination that has none is told of the comparison all the same."""
+    comparison = dataclasses.replace(COMPARISON, prior=dataclasses.replace(COMPARISON.prior, report=None))
+    result = with_changes(case.result, GROWN, SAME, comparison=comparison)
+    sent = SentObject(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "f.dcm")
+    with book.engine.begin() as connection:
+        journal.start_delivery(connection, book.client, DeliveryRecord(comparison.prior.result_key, "second", (sent,)))
+    destinations = sending.destinations(AETitle("CT"), result, case.headers)
+    made = pipeline.encode_result(result, AssembledSeries(case.headers, ()), destinations, sending)
+    assert isinstance(made, dict)
+    reports = [opened(made[PeerName(name)], Role.REPORT) for name in NAMES]
+    assert ["PertinentOtherEvidenceSequence" in one for one in reports] == [False, True, False]
+    reference = reports[1].PertinentOtherEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert (reference.SeriesInstanceUID, reference.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) == ("2.25.8", "2.25.7")
+    assert all(named(walk(one), DIFFERENCE) for one in reports)
+    assert made[PeerName("first")] is made[PeerName("third")]
     assert counted == {"encode": 2, "compare": 2}
 
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from dicom_node.values import Analysed, Finding
 
+from .compare_changes import names_prior, says_change
 from .content_tree import are_close, children, code_of, evidence_of, name_of, number_of, slice_of, walk
 
 _MEASUREMENT_GROUP = ("125007", "DCM")
@@ -68,6 +69,7 @@ def _count_wrong(groups: Sequence[Dataset], result: Analysed, is_in_place: _Plac
         for finding in result.findings
         if finding.tracking_uid not in by_uid
         or not _says_numbers(by_uid[finding.tracking_uid], finding, result)
+        or not says_change(by_uid[finding.tracking_uid], finding)
         or not is_in_place(by_uid[finding.tracking_uid], finding)
     ]
     return len(wrong) + abs(len(groups) - len(result.findings))
@@ -171,7 +173,8 @@ def _count_wrongly_missing(groups: Sequence[Dataset], result: Analysed) -> int:
 
 
 def _count_wrong_evidence(report: Dataset, segmentations: Sequence[Dataset], result: Analysed) -> int:
-    """Instances that are referred to and no evidence, or evidence and neither an image of the result nor one of its segmentations."""
+    """Instances that are referred to and no evidence, evidence that is neither an image of the result nor one of its segmentations; and
+    another prior than the one that the result was compared with."""
     segments = {
         str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in walk(report) if name_of(item) == _REFERENCED_SEGMENT
     }
@@ -184,7 +187,8 @@ def _count_wrong_evidence(report: Dataset, segmentations: Sequence[Dataset], res
     known = {frame.sop_instance_uid for frame in result.geometry.frames}
     if result.findings:
         known |= {str(segmentation.SOPInstanceUID) for segmentation in segmentations}
-    return len((segments | images) ^ evidence_of(report)) + len((segments | images) - known)
+    has_prior = names_prior(report, result)
+    return len((segments | images) ^ evidence_of(report)) + len((segments | images) - known) + (0 if has_prior else 1)
 
 
 def _uids(image: Dataset) -> set[str]:

@@ -9,6 +9,7 @@ from dicom_node.texts import Language, render_meaning
 from dicom_node.values import Analysed, CodedConcept, Finding
 
 from .characters import to_ascii
+from .compare_changes import has_numbers, names_prior
 from .content_tree import children, code_of, slice_of, walk
 
 _LANGUAGE = ("121049", "DCM")
@@ -28,14 +29,19 @@ def count_differences_of_text(report: Dataset, _: Sequence[Dataset], result: Ana
     wrong = sum(not _says(item, finding, result) for item, finding in zip(texts, result.findings, strict=False))
     wrong += sum(not _says_missing(item, one, report) for item, one in zip(texts[count:], missing, strict=False))
     concluded = any(children(section, _CONCLUSION) for section in children(report, _CONCLUSIONS))
-    has_numbers = any(item.ValueType == "NUM" for item in walk(report))
-    return wrong + abs(len(texts) - count - len(missing)) + (0 if concluded else 1) + has_numbers
+    has_values = any(item.ValueType == "NUM" for item in walk(report))
+    wrong += abs(len(texts) - count - len(missing)) + (0 if names_prior(report, result) else 1)
+    return wrong + (0 if concluded else 1) + has_values
 
 
 def _says(item: Dataset, finding: Finding, result: Analysed) -> bool:
-    """Whether a text begins with number and label, ends with the numbers in their order, and stands on an image of the finding."""
+    """Whether a text begins with number and label, goes on with the numbers in their order, and stands on an image of the finding.
+
+    Behind the numbers stands what has become of the finding, and nothing where there was no comparison.
+    """
     text, count = str(item.TextValue), len(finding.measurements) + (finding.score is not None)
     parts = text.split("; ")
+    parts[-1], _, changed = parts[-1].partition(". ") if finding.change is not None and count else (parts[-1], "", parts[-1])
     named, numbers = "; ".join(parts[: len(parts) - count]), parts[len(parts) - count :]
     wanted = [(one.value, 10.0**-one.digits / 2) for one in finding.measurements]
     wanted += [] if finding.score is None else [(finding.score, _SCORE_STEP)]
@@ -46,6 +52,7 @@ def _says(item: Dataset, finding: Finding, result: Analysed) -> bool:
         and _is_on(finding, index)
         and any(named.startswith(f"{finding.number}. {label}") for label in (finding.label, to_ascii(finding.label)))
         and all(_is_number(part, value, step) for part, (value, step) in zip(numbers, wanted, strict=True))
+        and (finding.change is None or has_numbers(changed, finding.change))
     )
 
 

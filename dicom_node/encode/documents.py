@@ -55,6 +55,9 @@ def make_document(root: Dataset, inputs: AnyInputs, kind: ObjectKind) -> Dataset
     document.SOPClassUID = KINDS[kind].sop_class_uid
     if isinstance(inputs, Inputs) and inputs.replaced is not None and KINDS[kind].role is Role.REPORT:
         document.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
+    prior = inputs.result.comparison.prior if isinstance(inputs, Inputs) and inputs.result.comparison is not None else None
+    if prior is not None and prior.report is not None:
+        document.PertinentOtherEvidenceSequence = [_document(prior.study_instance_uid, prior.report)]
     translate(document, inputs.language)
     inputs.words.fit(document)
     return document
@@ -127,12 +130,12 @@ def _evidence(inputs: AnyInputs, kind: ObjectKind) -> Sequence[Dataset]:
     return evidence
 
 
-def _document(study_instance_uid: str, replaced: ReportRef) -> Dataset:
-    """An item of Predecessor Documents Sequence (PS3.3 C.17.2.2)."""
+def _document(study_instance_uid: str, report: ReportRef) -> Dataset:
+    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2)."""
     reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = replaced.sop_class_uid, replaced.sop_instance_uid
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = report.sop_class_uid, report.sop_instance_uid
     series = Dataset()
-    series.SeriesInstanceUID, series.ReferencedSOPSequence = replaced.series_instance_uid, [reference]
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = report.series_instance_uid, [reference]
     document = Dataset()
     document.StudyInstanceUID, document.ReferencedSeriesSequence = study_instance_uid, [series]
     return document

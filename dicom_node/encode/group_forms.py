@@ -14,6 +14,7 @@ from pydicom.valuerep import DS
 
 from dicom_node.values import Finding
 
+from .changes import change_sentence
 from .elements import (
     encode_around,
     encode_element,
@@ -39,6 +40,7 @@ class _Varies(Enum):
     SEGMENT = auto()
     IMAGE = auto()
     REGION = auto()
+    CHANGE = auto()
 
 
 _CONCEPTS = {  # of the items that hold it (DCM)
@@ -47,6 +49,7 @@ _CONCEPTS = {  # of the items that hold it (DCM)
     "121191": _Varies.SEGMENT,
     "121112": _Varies.IMAGE,
     "111030": _Varies.REGION,
+    "121106": _Varies.CHANGE,  # Comment: the group of a finding has no other
 }
 _PLACES = {  # the element that differs
     _Varies.TRACKING_IDENTIFIER: "TextValue",
@@ -55,6 +58,7 @@ _PLACES = {  # the element that differs
     _Varies.SEGMENT: "ReferencedSOPSequence",
     _Varies.IMAGE: "ReferencedSOPSequence",
     _Varies.REGION: "ContentSequence",  # the image, on which Graphic Data follows
+    _Varies.CHANGE: "TextValue",
 }
 _LAST_PLACES = {_Varies.REGION: "GraphicData"}  # where more than one differs
 _INNER_PLACES = {  # where that is a sequence: from and to which element its item differs
@@ -65,9 +69,10 @@ _INNER_PLACES = {  # where that is a sequence: from and to which element its ite
 
 
 def form_of(finding: Finding) -> object:
-    """Equal for findings whose groups differ by nothing but their tracking, their segment, image or region and their numbers."""
+    """Equal for findings whose groups differ by nothing but tracking, segment, image or region, numbers, and the words of the change."""
     measured = tuple((one.concept, one.unit, one.derivation, one.method) for one in finding.measurements)
-    return finding.category, finding.type, finding.site, finding.laterality, finding.score is None, measured
+    change = None if finding.change is None else finding.change.category
+    return finding.category, finding.type, finding.site, finding.laterality, finding.score is None, measured, change
 
 
 def find_examples(findings: Sequence[Finding]) -> list[Finding]:
@@ -119,6 +124,9 @@ class _Item:
                 element = words.element("TextValue", finding.tracking_identifier)
             case _Varies.TRACKING_UID:
                 element = ("UI", finding.tracking_uid.encode())
+            case _Varies.CHANGE:
+                assert finding.change is not None
+                element = words.element("TextValue", change_sentence(finding.change, inputs.result, inputs.language))
             case _Varies.IMAGE:
                 element = ("SQ", _encode_image(inputs, largest_slice(finding)))
             case _Varies.SEGMENT:

@@ -11,6 +11,7 @@ from pydicom.sr.codedict import codes
 from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, CodedConcept, Finding, Measurement, PackageRef, Role, derive_uid
 
+from .changes import change_items
 from .images import reference_of_slice, references
 from .inputs import Inputs
 from .kinds import KINDS
@@ -39,20 +40,17 @@ def found_group(finding: Finding, inputs: Inputs) -> Group:
     number lies in the shared functional groups.
     """
     if inputs.profile.segmentation is None:
-        return hd.sr.MeasurementsAndQualitativeEvaluations(
-            source_images=[hd.sr.SourceImageForMeasurementGroup(*reference_of_slice(inputs, largest_slice(finding)))],
-            **describe(finding, inputs),
-        )
+        images = [hd.sr.SourceImageForMeasurementGroup(*reference_of_slice(inputs, largest_slice(finding)))]
+        return _with_change(hd.sr.MeasurementsAndQualitativeEvaluations(source_images=images, **describe(finding, inputs)), finding, inputs)
     sop_instance_uid, segment_number = inputs.segment(finding)
-    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        referenced_segment=hd.sr.ReferencedSegment(
-            sop_class_uid=KINDS[inputs.profile.segmentation].sop_class_uid,
-            sop_instance_uid=sop_instance_uid,
-            segment_number=segment_number,
-            source_series=hd.sr.SourceSeriesForSegmentation(inputs.result.series_instance_uid),
-        ),
-        **describe(finding, inputs),
+    segment = hd.sr.ReferencedSegment(
+        sop_class_uid=KINDS[inputs.profile.segmentation].sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        segment_number=segment_number,
+        source_series=hd.sr.SourceSeriesForSegmentation(inputs.result.series_instance_uid),
     )
+    group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **describe(finding, inputs))
+    return _with_change(group, finding, inputs)
 
 
 def region_group(finding: Finding, inputs: Inputs) -> Group:
@@ -66,7 +64,8 @@ def region_group(finding: Finding, inputs: Inputs) -> Group:
         graphic_data=np.array(line),
         source_image=hd.sr.SourceImageForRegion(*reference_of_slice(inputs, index)),
     )
-    return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **describe(finding, inputs))
+    group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **describe(finding, inputs))
+    return _with_change(group, finding, inputs)
 
 
 def describe(finding: Finding, inputs: Inputs) -> dict[str, Any]:
@@ -116,6 +115,12 @@ def not_detected_group(concept: CodedConcept, inputs: Inputs) -> Group:
         source_images=[hd.sr.SourceImageForMeasurementGroup(*one) for one in references(inputs)],
     )
     group[0].ContentSequence.append(comment_item(not_detected(concept, inputs.language)))
+    return group
+
+
+def _with_change(group: Group, finding: Finding, inputs: Inputs) -> Group:
+    """The group, and behind all else what has become of the finding."""
+    group[0].ContentSequence.extend(change_items(finding, inputs.result, inputs.language))
     return group
 
 

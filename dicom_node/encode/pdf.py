@@ -9,6 +9,7 @@ from PIL import Image
 from dicom_node.values import CodedConcept, Finding, Geometry, Measurement, Picture
 
 from .captions import sentence_for, write_number
+from .changes import change_sentence, comparison_sentences
 from .inputs import Inputs
 from .outlines import largest_slice, outline
 from .sentences import find_missing
@@ -39,6 +40,7 @@ def write_pdf(inputs: Inputs, identifier: str, title: str) -> bytes:
         _draw_pictures(document, inputs)
         _write_table(document, inputs)
     _write_not_detected(document, inputs)
+    _write_changes(document, inputs)
     _write_reservations(document, inputs)
     return document.content()
 
@@ -152,6 +154,23 @@ def _write_not_detected(document: Sheet, inputs: Inputs) -> None:
     document.use(10 if result.findings else 13, "" if result.findings else "B")
     for concept in missing:
         document.paragraph(document.say("not-detected", what=document.name(concept)), 4.8 if result.findings else 6.5)
+
+
+def _write_changes(document: Sheet, inputs: Inputs) -> None:
+    """With which study the result was compared, what has become of each finding, and which of the prior's have no counterpart."""
+    result, language = inputs.result, document.language
+    if result.comparison is None:
+        return
+    document.heading("page-changes")
+    compared = [document.bind(text) for text in comparison_sentences(result, language)]
+    unmatched = len(result.comparison.unmatched)
+    changes = [
+        document.say("page-change", number=one.number, label=one.label, what=change_sentence(one.change, result, language))
+        for one in result.findings
+        if one.change is not None
+    ]
+    for text in [*compared[: len(compared) - unmatched], *changes, *compared[len(compared) - unmatched :]]:
+        document.paragraph(text)
 
 
 def _write_reservations(document: Sheet, inputs: Inputs) -> None:

@@ -135,7 +135,7 @@ def _caption(inputs: Inputs, picture: Picture, shown: Sequence[Finding], notes: 
     language = inputs.profile.language
     window = render_report("window", language, centre=picture.window_centre, width=picture.window_width)
     where = ". ".join([name_slice(inputs, picture.slice_index, language), window, *notes]) + "."
-    return [paragraph(text, _TEXT, width_px) for text in (where, *(describe(finding, language) for finding in shown))]
+    return [paragraph(text, _TEXT, width_px) for text in (where, *(describe(finding, inputs.result, language) for finding in shown))]
 
 
 def _draw_sides(draw: ImageDraw.ImageDraw, frame: _Frame, directions: tuple[str, str]) -> list[Rectangle]:

@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from dicom_node.texts import Language, Reader, render_meaning, render_number, render_reason, render_report, render_unit
 from dicom_node.values import CodedConcept, Finding, Measurement, ObjectKind
 
+from .changes import change_sentence
 from .documents import encode_parts, language, make_document, observation_context, procedure
 from .elements import Elements, read_elements, sequence_value, tag_of
 from .groups import numbers_of
@@ -73,7 +74,7 @@ def _section(heading: Code, name: Code, texts: Sequence[str]) -> hd.sr.Container
 
 
 def _describe(finding: Finding, inputs: Inputs) -> str:
-    """A finding in one line: number, label, what and where it is; its measurements and its score, each behind a semicolon."""
+    """A finding in one line: number, label, what and where it is; its measurements and its score, each behind a semicolon; its change."""
     numbers_of(finding, inputs.result)  # refuses what is no number
     side = [] if finding.laterality is None else [render_meaning(LATERALITY[finding.laterality], inputs.language).lower()]
     site = [] if finding.site is None else [render_meaning(finding.site, inputs.language), *side]
@@ -83,7 +84,8 @@ def _describe(finding: Finding, inputs: Inputs) -> str:
     if finding.score is not None:
         score = render_number(finding.score, _SCORE_DIGITS, inputs.language)
         parts.append(render_report("scored", inputs.language, value=score))
-    return "; ".join(parts)
+    change = [] if finding.change is None else [change_sentence(finding.change, inputs.result, inputs.language)]
+    return ". ".join(["; ".join(parts), *change])
 
 
 def _measured(measurement: Measurement, language_: Language) -> str:

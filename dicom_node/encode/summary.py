@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from PIL import Image, ImageDraw
 
 from dicom_node.texts import Language, render_report
-from dicom_node.values import Finding
+from dicom_node.values import Analysed, Finding
 
-from .captions import list_measurements, name_site, sentence_for, write_score
+from .captions import list_measurements, name_site, sentence_for, write_change, write_score
+from .changes import comparison_sentences
 from .drawing import AMBER, Block, Style, height_of, paginate, paint, paragraph, row
 from .inputs import Inputs
 from .sentences import find_missing, not_detected
@@ -57,7 +58,7 @@ def _body(inputs: Inputs, language: Language) -> Iterator[Block]:
         yield _sentence(render_report("marked", language, count=len(result.findings)))
         names = [*_COLUMN_NAMES, sentence_for("column-slice", result.geometry)]
         heading = row([render_report(name, language) for name in names], _COLUMNS, _HEADING)
-        yield from (_finding(finding, heading, language) for finding in result.findings)
+        yield from (_finding(finding, heading, result, language) for finding in result.findings)
     missing = find_missing(result)
     yield from (_sentence(not_detected(concept, language)) for concept in missing)
     if missing:
@@ -67,6 +68,7 @@ def _body(inputs: Inputs, language: Language) -> Iterator[Block]:
     yield from (_sentence(render_report(reservation, language)) for reservation in result.reservations)
     if result.predecessor_key is not None:
         yield _sentence(render_report("predecessor", language))
+    yield from (_sentence(text) for text in comparison_sentences(result, language))
     yield from _shown(inputs, language)
 
 
@@ -77,12 +79,13 @@ def _series(inputs: Inputs, language: Language) -> str:
     return render_report(sentence_for("series-analysed", inputs.result.geometry), language, number=number, count=count)
 
 
-def _finding(finding: Finding, heading: Block, language: Language) -> Block:
+def _finding(finding: Finding, heading: Block, result: Analysed, language: Language) -> Block:
+    changes = [] if finding.change is None else [write_change(finding, result, language)]
     cells = [
         str(finding.number),
         finding.label,
         name_site(finding, language),
-        ", ".join(list_measurements(finding, language)),
+        ", ".join([*list_measurements(finding, language), *changes]),
         write_score(finding, language),
         str(finding.mask.largest_slice + 1),
     ]

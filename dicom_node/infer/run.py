@@ -18,6 +18,7 @@ from dicom_node.package import (
 from dicom_node.values import Analysed, CodedConcept, Measurement, NotAnalysed, Reason, Reservation, Result, Volume
 from dicom_node.values import Stage as StageRecord
 
+from .body import find_body_map
 from .classify import find_passing
 from .detect import find_blobs, find_peaks
 from .findings import make_findings
@@ -228,6 +229,7 @@ def _analysed(
         reservations=(*identity.reservations, *((Reservation.CANDIDATES_CAPPED,) if is_capped else ())),
         stages=records,
         predecessor_key=identity.predecessor_key,
+        body_map=next((find_body_map(sides, grid_of(volume.geometry)) for sides in labels.values()), None),
         pictures=make_pictures(volume, findings, identity.modality),
     )
 

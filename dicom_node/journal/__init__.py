@@ -43,6 +43,7 @@ from .replaced import Exchanged, replace_objects
 from .results import (
     close_study,
     find_latest,
+    find_prior,
     find_priority,
     find_result,
     find_row,
@@ -149,6 +150,7 @@ __all__ = [
     "count_open_studies",
     "find_executors",
     "find_latest",
+    "find_prior",
     "forget_value",
     "find_priority",
     "find_refusal_report",

@@ -1,13 +1,26 @@
 """Results and answers: what became of a study."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
 from dicom_node.errors import ImagesHaveLeft
 from dicom_node.log import StudyFailed, log
-from dicom_node.values import Accepted, Answer, DeliveryState, Priority, Proof, Refused, ResultIdentity, codec, derive_key
+from dicom_node.values import (
+    Accepted,
+    Answer,
+    DeliveryState,
+    PatientDigests,
+    Priority,
+    PriorRef,
+    Proof,
+    Refused,
+    ResultIdentity,
+    codec,
+    derive_key,
+)
 from dicom_node.values.records import ResultRecord
 
 from .store import insert_unless_there
@@ -78,10 +91,48 @@ def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Acce
     return None if row is None else (row.key, row.predecessor or "")
 
 
+def find_prior(
+    connection: sa.Connection, choice: Accepted, study_instance_uid: str, patient: PatientDigests, is_kept: Callable[[str], bool]
+) -> PriorRef | None:
+    """The newest result of the choice's package on an earlier study of the patient; None where its value has left, whatever older ones
+    there are: a comparison with them would take the place of the one with it.
+
+    Birth dates must be known and the same, and family names where both are known: an ID may have been given twice.
+    """
+    if patient.birth_digest is None:
+        return None
+    same_name: sa.ColumnElement[bool] = sa.true()
+    if patient.family_digest is not None:
+        same_name = sa.or_(results.c.family_digest.is_(None), results.c.family_digest == patient.family_digest)
+    row = connection.execute(
+        sa.select(results)
+        .where(
+            results.c.patient_digest == patient.patient_digest,
+            results.c.package == choice.package,
+            results.c.study_date < patient.study_date,
+            results.c.study_instance_uid != study_instance_uid,
+            results.c.birth_digest == patient.birth_digest,
+            same_name,
+            results.c.findings.is_not(None),
+        )
+        .order_by(results.c.study_date.desc(), results.c.study_instance_uid, results.c.number.desc())
+        .limit(1)
+    ).first()
+    if row is None or not is_kept(row.kept):
+        return None
+    return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version)
+
+
 def write_result(connection: sa.Connection, record: ResultRecord) -> None:
-    """Record a result once; the same key again changes nothing, but for one that was not analysed, or was removed by a rule since."""
+    """Record a result once; the same key again changes nothing, but for one that was not analysed, or was removed by a rule since.
+
+    Whose it is is added to what a version before this one recorded.
+    """
     if insert_result(connection, record):
         return
+    if record.patient_digest is not None:
+        whose = {name: getattr(record, name) for name in ("patient_digest", "birth_digest", "family_digest", "study_date")}
+        connection.execute(results.update().where(results.c.key == record.key, results.c.patient_digest.is_(None)).values(whose))
     is_open: sa.ColumnElement[bool] = results.c.findings.is_(None)
     if record.findings is not None:  # one whose value was lost stays what was sent, where another try fails
         is_open = sa.or_(is_open, results.c.kept == "")

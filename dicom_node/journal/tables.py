@@ -1,6 +1,6 @@
 """The journal's tables: an index of the spool, and the durable state of work. Keys, states and numbers; no patient value.
 
-UIDs are here, since the PACS is asked by them; names, IDs, dates and descriptions are in the spool's files alone. The engine's
+UIDs are here, since the PACS is asked by them; names, IDs, birth dates and descriptions are in the spool's files alone. The engine's
 own tables (`workflow_status` and others) lie beside these, so that a row and its job are committed together.
 """
 
@@ -123,7 +123,9 @@ answers = sa.Table(
 _out_of_service = answers.c.reason == "OutOfService"
 sa.Index("node_answers_out_of_service", answers.c.package, sqlite_where=_out_of_service, postgresql_where=_out_of_service)
 
-# One row per result key: the guard against doing the same work twice. `result` is the kept value's name.
+# One row per result key: the guard against doing the same work twice. `kept` is the kept value's name. An earlier study of the same
+# patient is found by digests that only who has the site's secret can make (`values.PatientDigests`) and by the study's day; `prior` is
+# the key of the result that this one was compared with.
 results = sa.Table(
     "node_results",
     metadata,
@@ -138,7 +140,13 @@ results = sa.Table(
     sa.Column("findings", sa.Integer),
     sa.Column("kept", sa.Text, nullable=False, index=True),
     sa.Column("made_at", sa.Float, nullable=False),
+    sa.Column("patient_digest", sa.Text),
+    sa.Column("birth_digest", sa.Text),
+    sa.Column("family_digest", sa.Text),
+    sa.Column("study_date", sa.Text),
+    sa.Column("prior", sa.Text),
 )
+sa.Index("node_results_of_patient", results.c.patient_digest, results.c.package, results.c.study_date)
 
 # One row per object and destination. `proof`: how it was confirmed that the destination holds it, or "none" where nobody asks, or
 # "missing" where nobody asks any more. `lost`: how often the destination had acknowledged it and did not hold it. `failures`: how often

@@ -8,8 +8,9 @@ from dicom_node.config import Config
 
 from .ahead import map_ahead
 from .folder import Folder
+from .secret import Secret, open_secret
 
-__all__ = ["Folder", "Place", "map_ahead", "open_place"]
+__all__ = ["Folder", "Place", "Secret", "map_ahead", "open_place", "open_secret"]
 
 
 class Place(Protocol):

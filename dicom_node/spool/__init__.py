@@ -4,6 +4,7 @@ from .ahead import HeadersAhead
 from .file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .identity import Identity, is_uid, parse_identity
 from .part10 import read_headers
+from .patient import Patient, read_patient
 from .spool import Incoming, Spool, open_spool
 from .usable import IMAGE_CLASSES, TRANSFER_SYNTAXES
 
@@ -15,9 +16,11 @@ __all__ = [
     "TRANSFER_SYNTAXES",
     "Identity",
     "Incoming",
+    "Patient",
     "Spool",
     "is_uid",
     "open_spool",
     "parse_identity",
     "read_headers",
+    "read_patient",
 ]

@@ -1,5 +1,6 @@
 """The vocabulary of the node: frozen values, no behaviour that reaches outside."""
 
+from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .holding import CommitmentReport, Held, Holding, TakenReport, held_of
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
@@ -8,12 +9,14 @@ from .objects import DeliveryState, DicomObject, ObjectKind, Priority, Proof, Pr
 from .reasons import Reason
 from .result import (
     Analysed,
+    BodyMap,
     Finding,
     Laterality,
     Mask,
     Measurement,
     NotAnalysed,
     PackageRef,
+    PatientDigests,
     Picture,
     Reservation,
     Result,
@@ -31,6 +34,10 @@ __all__ = [
     "Affine",
     "Analysed",
     "Answer",
+    "BodyMap",
+    "Change",
+    "ChangeCategory",
+    "Comparison",
     "AssembledSeries",
     "CodedConcept",
     "CommitmentReport",
@@ -59,12 +66,17 @@ __all__ = [
     "NotAnalysed",
     "PackageName",
     "PackageRef",
+    "PatientDigests",
     "PeerName",
     "Picture",
     "SourceLine",
     "Reason",
     "Receipt",
     "Refused",
+    "PriorFinding",
+    "PriorRef",
+    "Registration",
+    "RegistrationMethod",
     "ReportRef",
     "Reservation",
     "Result",

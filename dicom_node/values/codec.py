@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from . import geometry, instance, keys, objects, reasons, receipts, records, result, selection, series, tuning
+from . import change, geometry, instance, keys, objects, reasons, receipts, records, result, selection, series, tuning
 
-_MODULES = (geometry, instance, keys, objects, reasons, receipts, records, result, selection, series, tuning)
+_MODULES = (change, geometry, instance, keys, objects, reasons, receipts, records, result, selection, series, tuning)
 _CLASSES: dict[str, type] = {
     name: member
     for module in _MODULES

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .objects import ObjectKind, Role
-from .result import Analysed, Result
+from .result import Analysed, Result, ResultIdentity
 from .selection import Accepted
 
 
@@ -21,10 +21,16 @@ class ResultRecord:
     findings: int | None
     kept: str
     made_at: float
+    patient_digest: str | None = None
+    birth_digest: str | None = None
+    family_digest: str | None = None
+    study_date: str | None = None
+    prior: str | None = None
 
     @staticmethod
-    def of(choice: Accepted, result: Result, kept: str, made_at: float) -> "ResultRecord":
-        """The record of what a choice led to."""
+    def of(choice: Accepted, result: Result, kept: str, made_at: float, identity: ResultIdentity | None = None) -> "ResultRecord":
+        """The record of what a choice led to; with its identity it is found as the prior of a later study."""
+        patient = None if identity is None else identity.patient
         return ResultRecord(
             key=result.key,
             study_instance_uid=result.study_instance_uid,
@@ -36,6 +42,11 @@ class ResultRecord:
             findings=len(result.findings) if isinstance(result, Analysed) else None,
             kept=kept,
             made_at=made_at,
+            patient_digest=None if patient is None else patient.patient_digest,
+            birth_digest=None if patient is None else patient.birth_digest,
+            family_digest=None if patient is None else patient.family_digest,
+            study_date=None if patient is None else patient.study_date,
+            prior=None if identity is None else identity.prior_key,
         )
 
     @property

@@ -6,7 +6,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import Geometry
+from .change import Change, Comparison, PriorRef
+from .geometry import Affine, Geometry
 from .instance import CodedConcept
 from .reasons import Reason
 
@@ -74,7 +75,8 @@ class Finding:
     """One thing that the model marks, with its mask on the source grid.
 
     `number` counts from 1 and is the Segment Number; `tracking_uid` is derived from the result's key. `centre_lps` is the
-    centroid in millimetres. A `score` lies between 0 and 1 and is no probability unless the package says so.
+    centroid in millimetres. A `score` lies between 0 and 1 and is no probability unless the package says so. `change` is set where
+    the result was compared with an earlier one.
     """
 
     number: int
@@ -90,6 +92,18 @@ class Finding:
     measurements: tuple[Measurement, ...]
     score: float | None
     colour_rgb: tuple[int, int, int]
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyMap:
+    """A coarse label map (right 1, left 2) of what tells the sides of the body, such as the lungs: a later scan is laid over it.
+
+    `labels` is uint8, (slices, rows, columns), read-only; `lps_from_index` maps its (slice, row, column, 1) to LPS millimetres.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    lps_from_index: Affine
 
 
 class Reservation(StrEnum):
@@ -129,11 +143,31 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class PatientDigests:
+    """Whose study it is, by digests that only who has the site's secret can make, and its day (DA). None: absent in the header.
+
+    `patient_digest` is of issuer and Patient ID; the others are of birth date and family name, which say whether that is plausible.
+    """
+
+    patient_digest: str
+    birth_digest: str | None
+    family_digest: str | None
+    study_date: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResultIdentity:
-    """What a result is known by: the digest of all that decides it, and the key of the result that it replaces."""
+    """What a result is known by: the digest of all that decides it, and the key of the result that it replaces.
+
+    `patient` and `prior` are None where findings are not followed over time, or cannot be. `prior_key` is that of the result that it is,
+    or was, compared with; it stays when that has left.
+    """
 
     key: str
     predecessor_key: str | None
+    patient: PatientDigests | None = None
+    prior: PriorRef | None = None
+    prior_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +175,8 @@ class Analysed:
     """The model ran. No findings means: it looked and found nothing of what it looks for, which is not *normal*.
 
     `looked_for` names what the package can find. `threshold` is the operating point that the findings passed, or None. `pictures` show
-    the slices on which the first findings are largest; results that were kept by older versions have none.
+    the slices on which the first findings are largest; results that were kept by older versions have none. `body_map` is None where
+    no stage tells the sides, `comparison` where there was no prior.
     """
 
     key: str
@@ -156,6 +191,8 @@ class Analysed:
     stages: tuple[Stage, ...]
     predecessor_key: str | None = None
     pictures: tuple[Picture, ...] = ()
+    body_map: BodyMap | None = None
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

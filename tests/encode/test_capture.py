@@ -279,7 +279,7 @@ def test_an_image_without_a_place_in_the_patient_names_no_sides(case: Case) -> N
 
 def test_a_caption_in_both_languages(case: Case) -> None:
     (one, _) = case.result.findings
-    texts = {language: describe(one, language).replace("\N{NO-BREAK SPACE}", " ") for language in find_languages()}
+    texts = {one_language: describe(one, case.result, one_language).replace("\N{NO-BREAK SPACE}", " ") for one_language in find_languages()}
     assert texts == {
         ENGLISH: "1 Nodule 1, Lung, left: volume 523.1 mm³, long axis 10.4 mm, attenuation (mean) −31.2 HU, score 0.81",
         Language("fr"): "1 Nodule 1, Poumon, à gauche : volume 523,1 mm³, grand axe 10,4 mm, atténuation (moyenne) −31,2 UH, score 0,81",

@@ -16,6 +16,7 @@ from pydicom.tag import Tag
 from dicom_node import encode
 from dicom_node.encode.groups import found_group
 from dicom_node.encode.inputs import Inputs, read_inputs
+from dicom_node.encode.meanings import translate
 from dicom_node.encode.source import Source, read_source
 from dicom_node.encode.words import Words
 from dicom_node.errors import EncodingError
@@ -66,6 +67,7 @@ def reference_groups(result: Analysed, headers: SeriesHeaders) -> list[bytes]:
     groups = []
     for one in result.findings:
         (group,) = found_group(one, inputs)
+        translate(group, inputs.language)
         words.fit(group)
         written = DicomBytesIO()
         written.is_little_endian, written.is_implicit_VR = True, False

@@ -1,0 +1,1 @@
+"""What becomes of findings over time: `python -m tests.follow` measures it on phantoms."""
