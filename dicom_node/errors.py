@@ -42,7 +42,7 @@ NodeError
 ├── WorkerDiedTooOften      a study was open each time its worker died
 └── EncodingError           an object could not be made, or did not equal its result when read back
 
-Each says whether to try again: the only thing that the engine asks. Texts for two readers lie in `texts/errors.toml`.
+Each says whether to try again: the only thing that the engine asks. Texts for two readers lie in `texts/`, a file for each language.
 """
 
 import errno

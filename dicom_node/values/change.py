@@ -8,7 +8,7 @@ from .objects import ReportRef
 
 
 class ChangeCategory(StrEnum):
-    """What can be said of one finding; the values are the names of sentences in `texts/report.toml` behind `change-`."""
+    """What can be said of one finding; the values are the names of sentences in `texts/` behind `change-`."""
 
     NEW = "new"  # the prior scan shows its place, and the algorithm marked nothing there
     UNCHANGED = "unchanged"  # within the error of the measurement

@@ -1,7 +1,7 @@
 """Why a series or a model gave no answer: expected outcomes of real images, as values.
 
-Each class has four texts in `texts/reasons.toml` under its name in kebab case: for the administrator and for the radiologist,
-in English and in French. Fields are numbers, attribute keywords, class and stage names: never a value of the patient.
+Each class has two texts in each file of `texts/`, under its name in kebab case: for the administrator and for the radiologist.
+Fields are numbers, attribute keywords, class and stage names: never a value of the patient.
 """
 
 from dataclasses import dataclass
