@@ -13,9 +13,9 @@ from dicom_node import assemble, deliver, infer, select, spool
 from dicom_node.config import load_config
 from dicom_node.infer.run import RunIdentity, run_stages
 from dicom_node.node import load_packages
-from dicom_node.pipeline import encode_result
+from dicom_node.pipeline import make_objects
 from dicom_node.sending import Sending, find_receivers, make_destination
-from dicom_node.values import Accepted, AssembledSeries, Geometry, codec, derive_digest
+from dicom_node.values import Accepted, AssembledSeries, Geometry, Reason, codec, derive_digest
 
 
 def main(config_file: Path, root: Path) -> None:
@@ -42,11 +42,13 @@ def main(config_file: Path, root: Path) -> None:
         (package,) = (one for one in packages if one.ref.name == choice.package)
         result = run_stages(package, volume, identity, sessions, time.perf_counter)
         destinations = [make_destination(config, name, ()) for name in find_receivers(config, stored.calling)]
-        made = encode_result(result, series, destinations, sending)
+        made = {one.name: make_objects(result, headers, one.profile, None, None) for one in destinations}
         for destination in destinations:
             with tempfile.TemporaryDirectory() as folder:
                 paths = []
-                for number, one in enumerate(made[destination.name]):
+                objects = made[destination.name]
+                assert not isinstance(objects, Reason)
+                for number, one in enumerate(objects):
                     paths.append(Path(folder) / f"{number}.dcm")
                     paths[-1].write_bytes(one.content)
                 deliver.send(paths, destination=destination.name, peer=destination.peer, our_title=sending.title, limits=sending.limits)

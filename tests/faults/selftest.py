@@ -116,7 +116,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a delivery that failed is not tried again",
-        [("sending.py", "        if not journal.find_waiting(connection, job):\n            return None\n", "        return None\n")],
+        [("sending.py", "        if not waiting:\n            return None\n", "        return None\n")],
         "PACS (refuses|down) deliver",
     ),
     Mutation(

@@ -173,10 +173,10 @@ def test_a_proof_asked_of_nobody_is_logged(book: Book, make: Callable[..., Sendi
 
 
 def test_results_that_nobody_receives_are_logged(make: Callable[..., Sending], events: list[log.Event]) -> None:
-    result = NotAnalysed(KEY, "1.2", "1.3", None, ModelFailed(1))
-    assert len(make().destinations(AETitle("PACS"), result)) == 1
+    result, headers = NotAnalysed(KEY, "1.2", "1.3", None, ModelFailed(1)), SeriesHeaders("1.3", "1.2", ())
+    assert len(make().destinations(AETitle("PACS"), result, headers)) == 1
     assert events == []
-    assert make(may='"send"').destinations(AETitle("PACS"), result) == ()
+    assert make(may='"send"').destinations(AETitle("PACS"), result, headers) == ()
     assert events == [log.NoDestination(AETitle("PACS"))]
 
 
