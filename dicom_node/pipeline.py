@@ -57,9 +57,9 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         return
 
     is_analysed = True
+    by_uid = {one.series_instance_uid: (one, series) for one, series in zip(stored, study, strict=True)}
     for choice in (answer for answer in answers if isinstance(answer, Accepted) and answer.chosen):
-        series = next(one for one in study if one.headers.series_instance_uid == choice.series_instance_uid)
-        source = next(one for one in stored if one.series_instance_uid == choice.series_instance_uid)
+        source, series = by_uid[choice.series_instance_uid]
         identity = step(node.identify, choice, source, series.headers)  # the result's key; the same inputs give the same
         result = step(analyse, choice, identity, source, series, node)  # Analysed | NotAnalysed
         if node.is_closed(job):
@@ -68,8 +68,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
             return  # the newer job does it, or one that the next sweep starts, which finds the other result
         is_analysed = is_analysed and not is_to_try_again(result)
     for refused in step(select.find_passed_over, node.packages, study, answers):  # what a study of this kind lets a reader expect
-        series = next(one for one in study if one.headers.series_instance_uid == refused.series_instance_uid)
-        source = next(one for one in stored if one.series_instance_uid == refused.series_instance_uid)
+        source, series = by_uid[refused.series_instance_uid]
         if node.sending.is_heard_of(refused.package, source.calling) and not record_refusal(job, refused, series, source, node):
             return
     node.close_study(job, is_analysed=is_analysed)

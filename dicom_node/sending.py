@@ -120,28 +120,26 @@ class Sending:
         return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
 
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
-        """The report that a result's report replaces at a destination: that of its predecessor, else one that said that nothing was
-        analysed; None where nothing was sent there before."""
-        if not isinstance(result, Analysed):
-            return None
+        """The report that a result's report replaces at a destination; None where nothing was sent there before."""
         with self._engine.begin() as connection:
-            if result.predecessor_key is not None:
-                return journal.find_report(connection, result.predecessor_key, destination.text)
-            refusal = self._find_refusal(connection, result, destination)
-        return None if refusal is None else refusal[1]
+            key = self._find_replaced_key(connection, result, destination)
+            return None if key is None else journal.find_report(connection, key, destination.text)
 
     def find_rejected(self, result: Result, destination: Destination) -> tuple[str, tuple[ReportRef, ...]] | None:
         """The key of the result that a result replaces, and its objects at a destination that is told so by a note; None for no note."""
-        if not isinstance(result, Analysed) or not destination.takes_notes:
+        if not destination.takes_notes:
             return None
         with self._engine.begin() as connection:
-            refusal = self._find_refusal(connection, result, destination.name) if result.predecessor_key is None else None
-            key = result.predecessor_key if refusal is None else refusal[0]
+            key = self._find_replaced_key(connection, result, destination.name)
             made = () if key is None else journal.find_made(connection, key, destination.name.text)
         return None if key is None or not made else (key, made)
 
-    def _find_refusal(self, connection: journal.Connection, result: Analysed, destination: PeerName) -> tuple[str, ReportRef] | None:
-        return journal.find_refusal_report(connection, result.study_instance_uid, result.package.name, destination.text)
+    def _find_replaced_key(self, connection: journal.Connection, result: Result, destination: PeerName) -> str | None:
+        """The predecessor's, else that of a result which said there that nothing was analysed. What says so itself replaces nothing."""
+        if not isinstance(result, Analysed):
+            return None
+        study, package = result.study_instance_uid, result.package.name
+        return result.predecessor_key or journal.find_refusal(connection, study, package, destination.text)
 
     def find_prior(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report of the result that a result was compared with, at a destination; None where nothing was sent there."""

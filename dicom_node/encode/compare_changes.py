@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.values import Analysed, Change, ChangeCategory, Finding
 
-from .content_tree import children, code_of
+from .content_tree import children, code_of, evidence_of
 
 _DIFFERENCE, _COMMENT = ("111049", "DCM"), ("121106", "DCM")
 _WANTED = {
@@ -39,10 +39,4 @@ def names_prior(report: Dataset, result: Analysed) -> bool:
     """Whether other evidence is the report of the prior, and nothing else; nothing where there is none."""
     prior = None if result.comparison is None else result.comparison.prior
     wanted = [] if prior is None or prior.report is None else [(prior.study_instance_uid, prior.report.sop_instance_uid)]
-    named = [
-        (str(study.StudyInstanceUID), str(one.ReferencedSOPInstanceUID))
-        for study in report.get("PertinentOtherEvidenceSequence", ())
-        for series in study.ReferencedSeriesSequence
-        for one in series.ReferencedSOPSequence
-    ]
-    return named == wanted
+    return [(study, uid) for study, _, _, uid in evidence_of(report, "PertinentOtherEvidenceSequence")] == wanted

@@ -143,7 +143,7 @@ def _covers_all_images(performed: Dataset, report: Dataset) -> bool:
 def _names_all_images(report: Dataset, result: Analysed) -> bool:
     """The library has the image of each slice, in their order, and the evidence the same instances."""
     slices = [slice_of(entry, result.geometry) for entry in _entries(report)]
-    return slices == list(range(len(result.geometry.frames))) and evidence_of(report) == {
+    return slices == list(range(len(result.geometry.frames))) and {uid for *_, uid in evidence_of(report)} == {
         frame.sop_instance_uid for frame in result.geometry.frames
     }
 

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.values import Analysed, Finding
 
+from .content_tree import evidence_of
 from .read_back import is_titled_not_analysed
 
 _OF_INTEREST = ("113000", "DCM")
@@ -52,12 +53,7 @@ def count_wrong_key_images(content: bytes, result: Analysed) -> int:
     title = document.ConceptNameCodeSequence[0]
     references = [item.ReferencedSOPSequence[0] for item in document.ContentSequence if item.ValueType == "IMAGE"]
     named = [str(reference.ReferencedSOPInstanceUID) for reference in references]
-    evidence = [
-        (str(study.StudyInstanceUID), str(series.SeriesInstanceUID), str(one.ReferencedSOPInstanceUID))
-        for study in document.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for one in series.ReferencedSOPSequence
-    ]
+    evidence = [(study, series, uid) for study, series, _, uid in evidence_of(document)]
     wanted_evidence = [(result.study_instance_uid, result.series_instance_uid, uid) for uid in named]
     places = {place for reference in references for place in _places(reference)}
     largest = [_largest_places(finding, result) for finding in result.findings]

@@ -10,6 +10,8 @@ from dicom_node.errors import EncodingError
 from dicom_node.values import DicomObject, Reason, ReportRef
 from dicom_node.values.reasons import ReportMismatch
 
+from .content_tree import evidence_of
+
 _REJECTED = ("113001", "DCM")  # Rejected for Quality Reasons
 
 
@@ -26,12 +28,7 @@ def compare_rejection(note: DicomObject, rejected: Sequence[ReportRef]) -> Reaso
             for item in document.ContentSequence
             for one in item.get("ReferencedSOPSequence", ())
         ]
-        evidence = [
-            (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID), str(series.SeriesInstanceUID))
-            for study in document.CurrentRequestedProcedureEvidenceSequence
-            for series in study.ReferencedSeriesSequence
-            for one in series.ReferencedSOPSequence
-        ]
+        evidence = [(sop_class, uid, series) for _, series, sop_class, uid in evidence_of(document)]
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     wanted = sorted((one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid) for one in rejected)

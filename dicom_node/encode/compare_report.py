@@ -188,7 +188,7 @@ def _count_wrong_evidence(report: Dataset, segmentations: Sequence[Dataset], res
     if result.findings:
         known |= {str(segmentation.SOPInstanceUID) for segmentation in segmentations}
     has_prior = names_prior(report, result)
-    return len((segments | images) ^ evidence_of(report)) + len((segments | images) - known) + (0 if has_prior else 1)
+    return len((segments | images) ^ {uid for *_, uid in evidence_of(report)}) + len((segments | images) - known) + (0 if has_prior else 1)
 
 
 def _uids(image: Dataset) -> set[str]:

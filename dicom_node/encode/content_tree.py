@@ -56,14 +56,14 @@ def are_close(found: Sequence[float], wanted: Sequence[float]) -> bool:
     return len(found) == len(wanted) and all(math.isclose(one, other, rel_tol=1e-8) for one, other in zip(found, wanted, strict=True))
 
 
-def evidence_of(report: Dataset) -> set[str]:
-    """Every instance that the report lists as evidence."""
-    return {
-        str(reference.ReferencedSOPInstanceUID)
-        for study in report.get("CurrentRequestedProcedureEvidenceSequence", ())
+def evidence_of(document: Dataset, keyword: str = "CurrentRequestedProcedureEvidenceSequence") -> list[tuple[str, str, str, str]]:
+    """What a document lists as evidence, of the procedure or other: of each instance the study, the series, the SOP class, its own UID."""
+    return [
+        (str(study.StudyInstanceUID), str(series.SeriesInstanceUID), str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID))
+        for study in document.get(keyword, ())
         for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    }
+        for one in series.ReferencedSOPSequence
+    ]
 
 
 def _read_code(code: Dataset) -> Name:

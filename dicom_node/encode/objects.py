@@ -4,6 +4,7 @@ import dataclasses
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -82,29 +83,38 @@ def encode_refusal_kind(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Dico
 
 
 # A maker gives, for each instance, a data set and its elements that are encoded already.
-_Maker = Callable[[Inputs, ObjectKind], Iterable[tuple[Dataset, Values]]]
+_Instance = tuple[Dataset, Values]
+_Maker = Callable[[Inputs, ObjectKind], Iterable[_Instance]]
+_MakerOfRefusal = Callable[[InputsOfRefusal, ObjectKind], Iterable[_Instance]]
+_I = TypeVar("_I", Inputs, InputsOfRefusal)
+
+
+def _one(make: Callable[[_I, ObjectKind], _Instance]) -> Callable[[_I, ObjectKind], Iterable[_Instance]]:
+    """What makes one instance, as a maker."""
+    return lambda inputs, kind: [make(inputs, kind)]
+
+
 _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.SEGMENTATION: make_segmentations,
     ObjectKind.LABEL_MAP: make_segmentations,
-    ObjectKind.REPORT_3D: lambda inputs, kind: [make_report(inputs, kind)],
+    ObjectKind.REPORT_3D: _one(make_report),
     ObjectKind.CAPTURE: make_captures,
-    ObjectKind.PAGE: lambda inputs, kind: [make_page(inputs, kind)],
-    ObjectKind.KEY_IMAGES: lambda inputs, kind: [make_key_images(inputs, kind)],
-    ObjectKind.OUTLINES: lambda inputs, kind: [make_presentation(inputs, kind)],
-    ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_report(inputs, kind)],
-    ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_report(inputs, kind)],
-    ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_report(inputs, kind)],
-    ObjectKind.MAMMOGRAPHY_CAD: lambda inputs, kind: [make_mammography_report(inputs, kind)],
-    ObjectKind.REGIONS: lambda inputs, kind: [make_report(inputs, kind)],
+    ObjectKind.PAGE: _one(make_page),
+    ObjectKind.KEY_IMAGES: _one(make_key_images),
+    ObjectKind.OUTLINES: _one(make_presentation),
+    ObjectKind.REPORT_COMPREHENSIVE: _one(make_report),
+    ObjectKind.REPORT_ENHANCED: _one(make_report),
+    ObjectKind.REPORT_TEXT: _one(make_text_report),
+    ObjectKind.MAMMOGRAPHY_CAD: _one(make_mammography_report),
+    ObjectKind.REGIONS: _one(make_report),
 }
-_MakerOfRefusal = Callable[[InputsOfRefusal, ObjectKind], Iterable[tuple[Dataset, Values]]]
 _MAKERS_OF_REFUSAL: Mapping[ObjectKind, _MakerOfRefusal] = {
-    ObjectKind.REPORT_3D: lambda inputs, kind: [make_refusal(inputs, kind)],
-    ObjectKind.REPORT_COMPREHENSIVE: lambda inputs, kind: [make_refusal(inputs, kind)],
-    ObjectKind.REPORT_ENHANCED: lambda inputs, kind: [make_refusal(inputs, kind)],
-    ObjectKind.REPORT_TEXT: lambda inputs, kind: [make_text_refusal(inputs, kind)],
-    ObjectKind.CAPTURE: lambda inputs, kind: [make_notice(inputs, kind)],
-    ObjectKind.PAGE: lambda inputs, kind: [make_page_of_notice(inputs, kind)],
+    ObjectKind.REPORT_3D: _one(make_refusal),
+    ObjectKind.REPORT_COMPREHENSIVE: _one(make_refusal),
+    ObjectKind.REPORT_ENHANCED: _one(make_refusal),
+    ObjectKind.REPORT_TEXT: _one(make_text_refusal),
+    ObjectKind.CAPTURE: _one(make_notice),
+    ObjectKind.PAGE: _one(make_page_of_notice),
 }
 # What is about regions alone, and is not made where there are none.
 _OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})

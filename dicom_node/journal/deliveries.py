@@ -127,16 +127,13 @@ def find_report(connection: sa.Connection, result_key: str, destination: str) ->
     return None if row is None else ReportRef(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
 
 
-def find_refusal_report(connection: sa.Connection, study_instance_uid: str, package: str, destination: str) -> tuple[str, ReportRef] | None:
-    """The newest report that a package has not analysed a study, as made for a destination, and the key of that result."""
+def find_refusal(connection: sa.Connection, study_instance_uid: str, package: str, destination: str) -> str | None:
+    """The key of the newest result that says that a package has not analysed a study, of which a destination has a report."""
     here = sa.and_(results.c.study_instance_uid == study_instance_uid, results.c.package == package, results.c.findings.is_(None))
     made = sa.and_(deliveries.c.destination == destination, deliveries.c.role == Role.REPORT.value)
     asked = sa.select(results.c.key).join(deliveries, deliveries.c.result_key == results.c.key).where(here, made)
-    for key in connection.execute(asked.order_by(results.c.number.desc())).scalars():
-        report = find_report(connection, key, destination)
-        if report is not None:
-            return key, report
-    return None
+    is_replaced = deliveries.c.state == DeliveryState.REPLACED.value
+    return connection.execute(asked.where(sa.not_(is_replaced)).order_by(results.c.number.desc()).limit(1)).scalar_one_or_none()
 
 
 def find_made(connection: sa.Connection, result_key: str, destination: str) -> tuple[ReportRef, ...]:

@@ -20,13 +20,13 @@ from dicom_node.encode.notice import draw_notice
 from dicom_node.encode.sentences import notice_details
 from dicom_node.errors import EncodingError
 from dicom_node.texts import ENGLISH, Language, Reader, find_languages, render_reason, render_report
-from dicom_node.values import NotAnalysed, ObjectKind, Reason, SeriesHeaders
+from dicom_node.values import ObjectKind, Reason
 from dicom_node.values.reasons import Localizer, MixedPatient, ReportMismatch, Unreadable
 from tests.encode.conftest import SHAPE, SPACING_MM, Case
 from tests.encode.results import PACKAGE, read_headers
 from tests.encode.test_objects import new_complaints
 from tests.encode.test_page import text_of
-from tests.encode.test_refusal import GAP, TOO_SMALL, refusal_of
+from tests.encode.test_refusal import GAP, TOO_SMALL, refusal_of, refused
 from tests.encode.test_reports import report_of, spoilt, with_objects
 from tests.make import base_anatomy, make_series
 
@@ -37,11 +37,6 @@ ORANGE = (178, 71, 0)
 LONG_PACKAGE = dataclasses.replace(
     PACKAGE, title="lung nodules, " * 9 + "more", name="ct-lung-nodule-" * 8, manufacturer="Maison Œuvre, " * 20
 )
-
-
-def refused(headers: SeriesHeaders, reason: Reason = GAP, **changes: object) -> NotAnalysed:
-    made = NotAnalysed("ab" * 32, headers.study_instance_uid, headers.series_instance_uid, PACKAGE, reason)
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
 def notice_of(case: Case, kind: ObjectKind, language: str = "en", **changes: object) -> Dataset:

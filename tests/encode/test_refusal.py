@@ -11,7 +11,7 @@ from dicom_node import encode
 from dicom_node.encode.kinds import KINDS
 from dicom_node.errors import EncodingError
 from dicom_node.texts import Language, Reader, find_languages, render_reason
-from dicom_node.values import NotAnalysed, ObjectKind, Reason
+from dicom_node.values import NotAnalysed, ObjectKind, Reason, SeriesHeaders
 from dicom_node.values.reasons import ModelTooSlow, OutsideLimits, ReportMismatch, SliceGap
 from tests.encode.conftest import SHAPE, SPACING_MM, Case
 from tests.encode.results import NODULE, PACKAGE, named, read_headers, walk
@@ -25,10 +25,13 @@ GAP = SliceGap(after_mm=-12.5, gap_mm=5.0, spacing_mm=2.5)
 TOO_SMALL = OutsideLimits(stage="lungs", quantity="volume", value=20.0, lowest=100.0, highest=12000.0)
 
 
-def refusal_of(case: Case, reason: Reason = GAP, **changes: object) -> NotAnalysed:
-    result = case.result
-    made = NotAnalysed(result.key, result.study_instance_uid, result.series_instance_uid, PACKAGE, reason)
+def refused(headers: SeriesHeaders, reason: Reason = GAP, **changes: object) -> NotAnalysed:
+    made = NotAnalysed("ab" * 32, headers.study_instance_uid, headers.series_instance_uid, PACKAGE, reason)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def refusal_of(case: Case, reason: Reason = GAP, **changes: object) -> NotAnalysed:
+    return refused(case.headers, reason, **{"key": case.result.key, **changes})
 
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
@@ -38,7 +41,7 @@ def test_dciodvfy_finds_nothing(tmp_path: Path, validator: Callable[[str], str],
     datasets = make_series(base_anatomy, shape=SHAPE, spacing_mm=SPACING_MM, enhanced=enhanced)
     headers = read_headers(datasets, tmp_path)
     for package in (PACKAGE, None):
-        result = NotAnalysed("ab" * 32, headers.study_instance_uid, headers.series_instance_uid, package, GAP)
+        result = refused(headers, package=package)
         objects = encode.encode_refusal(result, headers, with_objects(kind, language=language))
         assert encode.compare_refusal(objects, result) is None
         assert [one.kind for one in objects] == [kind]
