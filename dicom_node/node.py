@@ -32,6 +32,7 @@ from dicom_node.log import (
 )
 from dicom_node.package import Package, load_package
 from dicom_node.place import open_secret
+from dicom_node.priors import Priors, is_followed
 from dicom_node.sending import Destination, Sending, find_peer
 from dicom_node.values import (
     Accepted,
@@ -64,8 +65,6 @@ from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
 _ENCODER = "2"
-# Findings of this category are followed over time: that of a lesion (CID 7150), which may come, grow and go; an organ does not.
-_FOLLOWED = ("49755003", "SCT")
 _AHEAD_LIMIT_S = 30.0  # of the inference process, for a few images
 
 
@@ -91,6 +90,7 @@ class Node:
         self.client = journal.Client(self.engine, look_delay_s=config.first_look_s)
         self._headers = spool.HeadersAhead()
         self.sending = Sending(config, clock, engine, self.client, self.kept, self.read_headers)
+        self.priors = Priors(config, clock, engine, self.client, self.kept, self.packages)
 
     # -- is the series complete? -------------------------------------------------------------------------------------
 
@@ -146,6 +146,18 @@ class Node:
         except SpoolError:
             return {}
         return {keyword: values for image in headers.instances for keyword, values in image.attributes}
+
+    def seek_prior(self, job: journal.Look) -> None:
+        """Begin the search for the patient's earlier study at a PACS, where the series of a look is one that has to wait for it."""
+        self.priors.seek(job, self._read_series(job.study_instance_uid, job.series_instance_uid), self.read_headers)
+
+    def take_up_searches(self) -> None:
+        """Go on with the searches that were under way when a worker died."""
+        self.priors.go_on(self._read_series, self.read_headers)
+
+    def _read_series(self, study_instance_uid: str, series_instance_uid: str) -> StoredSeries | None:
+        with self.engine.begin() as connection:
+            return journal.read_stored_series(connection, study_instance_uid, series_instance_uid)
 
     # -- a study -----------------------------------------------------------------------------------------------------
 
@@ -255,13 +267,8 @@ class Node:
         return prior, None if row is None else row.prior
 
     def _find_patient(self, choice: Accepted, headers: SeriesHeaders) -> PatientDigests | None:
-        """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it.
-
-        Followed are lesions, by a package that gives one result for a study: of several nobody could say which one to compare with.
-        """
-        outputs = self.package(choice).manifest.outputs
-        is_followed = self._is_one_of_study(choice) and all((one.category.value, one.category.scheme) == _FOLLOWED for one in outputs)
-        patient = spool.read_patient(headers.instances[0]) if is_followed and headers.instances else None
+        """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it."""
+        patient = spool.read_patient(headers.instances[0]) if is_followed(self.package(choice)) and headers.instances else None
         if patient is None:
             return None
         secret = open_secret(self.config.data)

@@ -32,9 +32,11 @@ from dicom_node.values import (
 )
 from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable
 
+PRIOR_S = 1.0  # until the next look, where the prior of a study is awaited; the end of the search calls it
+
 
 def look(job: Look, node: Node) -> None:
-    """Is the series complete? Closes it, or looks again later."""
+    """Is the series complete, and the patient's prior here that is to come from a PACS? Closes it, or looks again later."""
     counted = node.count_at_sender(job)  # asked before the series is locked: a slow PACS must hold up nobody
     priority = node.find_priority(job)  # likewise a slow disk
     with node.looking_at(job) as series:
@@ -42,10 +44,15 @@ def look(job: Look, node: Node) -> None:
             return  # complete already, or reopened: another look is on its way
         when = node.config.node.assemble
         match assemble.is_complete(series.seen(counted), now=series.now, quiet_s=when.quiet_s, broken_s=when.broken_s):
+            case CompletenessRule() if node.priors.is_awaited(series.connection, job):
+                series.again(PRIOR_S)
             case CompletenessRule() as rule:
                 series.close(rule, priority)
+                return
             case assemble.Wait(seconds):
                 series.again(seconds)
+                return
+    node.seek_prior(job)
 
 
 def run(job: StudyJob, node: Node, step: Step) -> None:
@@ -69,7 +76,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         is_analysed = is_analysed and not is_to_try_again(result)
     for refused in step(select.find_passed_over, node.packages, study, answers):  # what a study of this kind lets a reader expect
         source, series = by_uid[refused.series_instance_uid]
-        if node.sending.is_heard_of(refused.package, source.calling) and not record_refusal(job, refused, series, source, node):
+        if node.sending.is_heard_of(refused.package, source) and not record_refusal(job, refused, series, source, node):
             return
     node.close_study(job, is_analysed=is_analysed)
 

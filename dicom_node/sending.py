@@ -103,7 +103,9 @@ class Sending:
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
     def destinations(self, calling: AETitle, result: Result, headers: SeriesHeaders) -> tuple[Destination, ...]:
-        """Who receives a result of images that came from a caller."""
+        """Who receives a result of images that came from a caller; nobody, where the node fetched them itself, as a prior's."""
+        if self.is_fetched(result.study_instance_uid):
+            return ()
         found = tuple(self._destination(name, (), (result, headers)) for name in find_receivers(self._config, calling))
         if not found:
             log(NoDestination(calling))
@@ -115,9 +117,15 @@ class Sending:
         """The destination of a delivery of this source; `refused` are further SOP classes that it does not take. None: whatever it gets."""
         return self._destination(job.destination, refused, source)
 
-    def is_heard_of(self, package: str, calling: AETitle) -> bool:
+    def is_heard_of(self, package: str, source: StoredSeries) -> bool:
         """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
-        return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
+        is_heard = any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, source.calling))
+        return is_heard and not self.is_fetched(source.study_instance_uid)
+
+    def is_fetched(self, study_instance_uid: str) -> bool:
+        """Whether the node had all that is here of a study sent to itself, as that of a prior."""
+        with self._engine.begin() as connection:
+            return journal.is_fetched(connection, study_instance_uid)
 
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report that a result's report replaces at a destination; None where nothing was sent there before."""

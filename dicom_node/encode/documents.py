@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_node.texts import load_catalogue
-from dicom_node.values import ObjectKind, ReportRef, Role, derive_uid
+from dicom_node.values import ObjectKind, PriorRef, ReportRef, Role, derive_uid
 
 from .elements import Elements, tag_of
 from .groups import SCHEME
@@ -56,8 +56,8 @@ def make_document(root: Dataset, inputs: AnyInputs, kind: ObjectKind) -> Dataset
     if isinstance(inputs, Inputs) and inputs.replaced is not None and KINDS[kind].role is Role.REPORT:
         document.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
     prior = inputs.result.comparison.prior if isinstance(inputs, Inputs) and inputs.result.comparison is not None else None
-    if prior is not None and prior.report is not None:
-        document.PertinentOtherEvidenceSequence = [_document(prior.study_instance_uid, prior.report)]
+    if prior is not None and (evidence := _prior_evidence(prior)):
+        document.PertinentOtherEvidenceSequence = [evidence]
     translate(document, inputs.language)
     inputs.words.fit(document)
     return document
@@ -130,12 +130,27 @@ def _evidence(inputs: AnyInputs, kind: ObjectKind) -> Sequence[Dataset]:
     return evidence
 
 
+def _prior_evidence(prior: PriorRef) -> Dataset | None:
+    """The report of the prior, where the destination has one, else its images; None where neither is known."""
+    if prior.report is not None:
+        return _document(prior.study_instance_uid, prior.report)
+    return _references(prior.study_instance_uid, prior.series_instance_uid, prior.images) if prior.images else None
+
+
 def _document(study_instance_uid: str, report: ReportRef) -> Dataset:
-    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2)."""
-    reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = report.sop_class_uid, report.sop_instance_uid
+    """An item that names one report."""
+    return _references(study_instance_uid, report.series_instance_uid, [(report.sop_class_uid, report.sop_instance_uid)])
+
+
+def _references(study_instance_uid: str, series_instance_uid: str, instances: Sequence[tuple[str, str]]) -> Dataset:
+    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2): SOP class and instance of each."""
+    references = []
+    for sop_class_uid, sop_instance_uid in instances:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+        references.append(reference)
     series = Dataset()
-    series.SeriesInstanceUID, series.ReferencedSOPSequence = report.series_instance_uid, [reference]
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = series_instance_uid, references
     document = Dataset()
     document.StudyInstanceUID, document.ReferencedSeriesSequence = study_instance_uid, [series]
     return document

@@ -38,6 +38,19 @@ from .interventions import Done, cancel_job, rerun_study, retry_job
 from .jobs import DEAD, JobRow, JobState, find_job, find_objects, name_study, read_jobs
 from .kept import Kept, open_kept
 from .overview import ObjectRow, RefusalRow, ResultRow, SeriesRow, StudyRow, find_study, read_refusals, read_studies
+from .priors import (
+    Search,
+    begin_search,
+    end_search,
+    find_fetched,
+    find_unended,
+    has_result,
+    is_fetched,
+    is_judged,
+    note_prior,
+    read_searches,
+    release_fetched,
+)
 from .rebuild import enter_records, enter_studies_without_images, find_identities, is_known
 from .replaced import Exchanged, replace_objects
 from .results import (
@@ -91,6 +104,17 @@ from .store import (
 from .trace import Trace, TracedJob, read_trace
 
 __all__ = [
+    "Search",
+    "begin_search",
+    "end_search",
+    "find_fetched",
+    "find_unended",
+    "has_result",
+    "is_fetched",
+    "is_judged",
+    "note_prior",
+    "read_searches",
+    "release_fetched",
     "read_arriving",
     "Trace",
     "TracedJob",

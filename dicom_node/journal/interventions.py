@@ -13,6 +13,7 @@ from dicom_node.values import DeliveryState, Proof
 from .actions import write_action
 from .engine import Client, DeliveryJob, ProofJob, find_alive, study_identity
 from .jobs import JobRow, JobState, name_study
+from .priors import release_fetched
 from .results import CANCELLED, has_all_images, is_cancelled, settle_study
 from .series import judge_again
 from .tables import deliveries, studies
@@ -53,8 +54,13 @@ def cancel_job(connection: sa.Connection, client: Client, row: JobRow, actor: st
 
 
 def rerun_study(connection: sa.Connection, client: Client, study_instance_uid: str, actor: str, now: float) -> Done:
-    """Judge a study anew. The same images, models and configuration lead to the same results; others to new ones, which name the old."""
+    """Judge a study anew. The same images, models and configuration lead to the same results; others to new ones, which name the old.
+
+    What is made of a study that the node fetched as a prior is sent from now on: a person wants it for itself.
+    """
     done = _judge(connection, client, study_instance_uid)
+    if done is Done.YES:
+        release_fetched(connection, study_instance_uid)
     return _recorded(connection, done, actor, "rerun", name_study(study_instance_uid), now)
 
 

@@ -16,12 +16,14 @@ from dicom_node.values import (
     ObjectKind,
     Proof,
     Result,
+    SearchEnd,
     codec,
     derive_key,
 )
 
 from .deliveries import as_kinds
 from .kept import Kept
+from .priors import Search, is_fetched, read_searches
 from .results import CANCELLED
 from .tables import answers, conflicts, deliveries, refusals, results, series, studies
 
@@ -81,6 +83,8 @@ class StudyRow:
     series: tuple[SeriesRow, ...]
     results: tuple[ResultRow, ...]
     conflicts: int
+    is_prior: bool  # the node fetched it itself: its results are sent to nobody
+    search: Search | None  # for its own prior, at a PACS
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]
         series=all_series,
         results=all_results,
         conflicts=connection.execute(set_aside).scalar_one(),
+        is_prior=is_fetched(connection, uid),
+        search=next((one for one in read_searches(connection, uid) if one.ended is not SearchEnd.UNWANTED), None),
     )
 
 

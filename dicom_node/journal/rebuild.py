@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 import sqlalchemy as sa
 
 from dicom_node.values import DeliveryState, Proof, derive_key
-from dicom_node.values.records import DeliveryRecord, Record, ResultRecord
+from dicom_node.values.records import DeliveryRecord, FetchedRecord, Record, ResultRecord
 
 from .deliveries import insert_object
+from .priors import enter_fetched, find_fetched
 from .results import insert_result, settle_study
 from .store import insert_unless_there
 from .tables import deliveries, results, studies
@@ -27,6 +28,8 @@ def enter_records(connection: sa.Connection, records: Iterable[Record], proof_of
         state = DeliveryState.QUEUED if proof_of(sent.destination) is Proof.NONE else DeliveryState.SENT
         for one in sent.objects:
             insert_object(connection, sent.result_key, sent.destination, one, state)
+    for fetched in (record for record in known if isinstance(record, FetchedRecord)):
+        enter_fetched(connection, fetched)
     return len(entered)
 
 
@@ -52,14 +55,18 @@ def enter_studies_without_images(connection: sa.Connection, is_kept: Callable[[s
 
 
 def find_identities(connection: sa.Connection, study_instance_uid: str) -> tuple[tuple[str, ...], ...]:
-    """What the records of a study's results, and of what was made of them, are about."""
+    """What the records of a study's results, of what was made of them, and of its coming are about."""
     of_study = sa.select(results.c.key).where(results.c.study_instance_uid == study_instance_uid)
     keys = connection.execute(of_study).scalars().all()
     pairs = sa.select(deliveries.c.result_key, deliveries.c.destination).where(deliveries.c.result_key.in_(of_study)).distinct()
-    return (*(("result", str(key)) for key in keys), *(("delivery", *row) for row in connection.execute(pairs)))
+    fetched = find_fetched(connection, study_instance_uid)
+    found = *(("result", str(key)) for key in keys), *(("delivery", *row) for row in connection.execute(pairs))
+    return found if fetched is None else (*found, fetched.identity)
 
 
 def is_known(connection: sa.Connection, record: Record) -> bool:
-    """Whether the journal knows the result that a record is about."""
+    """Whether the journal knows what a record is about: a result, or a study that was sent as a prior."""
+    if isinstance(record, FetchedRecord):
+        return find_fetched(connection, record.study_instance_uid) is not None
     key = record.key if isinstance(record, ResultRecord) else record.result_key
     return connection.execute(sa.select(results.c.key).where(results.c.key == key)).first() is not None

@@ -120,7 +120,10 @@ def find_prior(
     ).first()
     if row is None or not is_kept(row.kept):
         return None
-    return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version)
+    of_series = instances.c.study_instance_uid == row.study_instance_uid, instances.c.series_instance_uid == row.series_instance_uid
+    asked = sa.select(instances.c.sop_class_uid, instances.c.sop_instance_uid).where(*of_series).order_by(instances.c.sop_instance_uid)
+    images = tuple((one.sop_class_uid, one.sop_instance_uid) for one in connection.execute(asked))
+    return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version, images=images)
 
 
 def write_result(connection: sa.Connection, record: ResultRecord) -> None:

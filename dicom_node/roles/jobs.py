@@ -107,7 +107,10 @@ def rerun_one(config: Config, study: str, clock: Clock) -> Said:
         uid = journal.find_study(connection, study)
         if uid is None:
             return Said(f"no study {study}", is_done=False)
+        fetched = journal.find_fetched(connection, uid)
         done = journal.rerun_study(connection, client, uid, _actor(), clock.now())
+    if fetched is not None and done is Done.YES:
+        journal.open_kept(config).remove_record(fetched.identity)
     return Said(f"study {uid} is judged anew") if done is Done.YES else Said(_NOT_DONE[done], is_done=False)
 
 

@@ -8,7 +8,7 @@ from dicom_node import journal, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config
 from dicom_node.values import Proof, Receipt, derive_key
-from dicom_node.values.records import DeliveryRecord, ResultRecord
+from dicom_node.values.records import DeliveryRecord, FetchedRecord, ResultRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ def rebuild_journal(config: Config, clock: Clock) -> int:
 def _enter_results(config: Config, engine: journal.SqlEngine, kept: journal.Kept) -> None:
     """Before the images, so that each study finds the results that it has led to, and what was made of them for whom."""
 
-    def records() -> Iterator[ResultRecord | DeliveryRecord]:
+    def records() -> Iterator[ResultRecord | DeliveryRecord | FetchedRecord]:
         for record in kept.read_records():
             match record:
                 case ResultRecord() if not kept.has(record.kept):
                     yield dataclasses.replace(record, kept="")  # removed after its time: which one it was still counts
-                case ResultRecord() | DeliveryRecord():
+                case ResultRecord() | DeliveryRecord() | FetchedRecord():
                     yield record
 
     with engine.begin() as connection:

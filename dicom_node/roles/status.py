@@ -8,7 +8,7 @@ from dicom_node import errors, journal
 from dicom_node.config import Config
 from dicom_node.texts import Language, Reader, render_error, render_reason
 from dicom_node.texts.render import name_of
-from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, Reason
+from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, PeerName, Reason, SearchEnd
 
 from .instead import describe_instead, find_not_accepted, name_class
 
@@ -42,8 +42,33 @@ def _study(row: journal.StudyRow, language: Language) -> dict[str, Any]:
         "failure": row.failure,
         "why": describe_error(row.failure, language) if row.failure else None,
         "conflicts": row.conflicts,
+        "is_prior": row.is_prior,
+        "prior": None if row.search is None else _search(row.search, language),
         "series": [_series(one, language) for one in row.series],
         "results": [_result(one, language) for one in row.results],
+    }
+
+
+# How a search for a prior stands.
+_SEARCHES = {
+    None: "is looked for",
+    SearchEnd.NONE: "none found",
+    SearchEnd.HERE: "was analysed here already",
+    SearchEnd.FETCHED: "fetched and analysed",
+    SearchEnd.UNSUITABLE: "what there is led to no result",
+    SearchEnd.LATE: "did not come within the limit (priors.wait_s)",
+    SearchEnd.FAILED: "could not be fetched",
+}
+
+
+def _search(search: journal.Search, language: Language) -> dict[str, Any]:
+    peer = None if search.peer is None else PeerName(search.peer)
+    return {
+        "end": None if search.ended is None else search.ended.value,
+        "text": _SEARCHES[search.ended],
+        "peer": search.peer,
+        "study": search.prior,
+        "why": describe_error(search.error, language, peer=peer) if search.error else None,
     }
 
 
@@ -171,6 +196,8 @@ def as_text(found: dict[str, Any]) -> str:
         aside = f", set aside: {study['conflicts']}" if study["conflicts"] else ""
         lines.append(f"study {study['study']}  [{study['key']}]  {study['state']}{failure}{aside}")
         lines += [f"  {study['why']}"] if study["why"] not in (None, study["failure"]) else []
+        lines += ["  fetched as a prior: its results stay here; to have them sent: dicom-node jobs rerun"] if study["is_prior"] else []
+        lines += [_prior_line(study["prior"])] if study["prior"] else []
         for series in study["series"]:
             rule = f" by {series['rule']}" if series["rule"] else ""
             again = f", reopened {series['reopened']} times" if series["reopened"] else ""
@@ -183,6 +210,12 @@ def as_text(found: dict[str, Any]) -> str:
         lines.append(f"refused {refused['times']} instances from {refused['calling']}: {refused['status']} {refused['comment']}")
     lines += [one["text"] for one in found["not_accepted"]]
     return "\n".join(lines) or "no studies yet"
+
+
+def _prior_line(prior: dict[str, Any]) -> str:
+    found = f" at {prior['peer']}: study {prior['study']}" if prior["study"] else ""
+    why = f"; {prior['why']}" if prior["why"] else ""
+    return f"  prior {prior['text']}{found}{why}"
 
 
 def _answer_lines(answer: dict[str, Any]) -> list[str]:

@@ -69,6 +69,7 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
             runner.start()
             log(RoleStarted(role=RoleName.WORKER, pid=os.getpid()))
             _in_turn(node.judge_what_was_out_of_service)
+            _in_turn(node.take_up_searches)
             watch = Watch(config, engine, holder, runner, clock)
             threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True).start()
             # Of several workers nobody knows which one will want them.

@@ -1,6 +1,6 @@
 """The vocabulary of the node: frozen values, no behaviour that reaches outside."""
 
-from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod
+from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod, SearchEnd
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .holding import CommitmentReport, Held, Holding, TakenReport, held_of
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
@@ -77,6 +77,7 @@ __all__ = [
     "PriorRef",
     "Registration",
     "RegistrationMethod",
+    "SearchEnd",
     "ReportRef",
     "Reservation",
     "Result",

@@ -87,4 +87,17 @@ class DeliveryRecord:
         return ("delivery", self.result_key, self.destination)
 
 
-Record = ResultRecord | DeliveryRecord
+@dataclass(frozen=True, slots=True)
+class FetchedRecord:
+    """The series of a study that the node had sent to itself as a prior: what is made of them alone is sent to nobody."""
+
+    study_instance_uid: str
+    series_instance_uids: tuple[str, ...]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What it is about; a later record of the same takes its place."""
+        return ("fetched", self.study_instance_uid)
+
+
+Record = ResultRecord | DeliveryRecord | FetchedRecord
