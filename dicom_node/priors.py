@@ -1,7 +1,7 @@
 """A patient's earlier study, fetched from a PACS before the current one is analysed: for packages whose findings are followed over time.
 
 A search begins when a series is complete that such a package takes, in a thread of its own; the study waits for its end, at most for as
-long as configured. What is fetched is analysed like any other study, and its results stay here (docs/decisions/0026).
+long as configured. What is fetched is analysed like any other study, and its results stay here (docs/decisions/0024).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,6 @@
 """Which earlier studies of a patient does a PACS hold? C-FIND in the Study Root model, and C-MOVE of their series to the node (PS3.4 C)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,6 +19,7 @@ from .count import FIND, NoAnswer, find, text_of
 MOVE = UID("1.2.840.10008.5.1.4.1.2.2.2")  # Study Root Query/Retrieve Information Model, MOVE
 _SUCCESS, _PENDING = 0x0000, 0xFF00
 _DESTINATION_UNKNOWN = 0xA801  # PS3.4 C.4.2.1.5
+_NO_CODE = re.compile(r"[^A-Z0-9_]+")  # between the values of a CS, however they were put together
 _MOST_STUDIES = 20  # of the newest, whose series are asked for
 
 
@@ -88,8 +90,8 @@ def _find_studies(association: Association, line: Line, patient: Patient, modali
         uid, day = text_of(answer, "StudyInstanceUID"), text_of(answer, "StudyDate")
         if not is_uid(uid) or not "" < day < patient.study_date or not is_same_person(patient, _person(answer, day)):
             continue
-        modalities = answer.get("ModalitiesInStudy") or ()  # optional; what is not said is asked series by series
-        if modalities and modality not in ([modalities] if isinstance(modalities, str) else list(modalities)):
+        modalities = _NO_CODE.split(text_of(answer, "ModalitiesInStudy"))  # optional; what is not said is asked series by series
+        if any(modalities) and modality not in modalities:
             continue
         found.add((day, uid))
     return sorted(found, reverse=True)
@@ -128,7 +130,7 @@ def _move(association: Association, line: Line, query: Dataset) -> None:
             continue
         if status.Status == _DESTINATION_UNKNOWN:
             raise NodeUnknownToPeer(line.destination)
-        missing = int(status.get("NumberOfFailedSuboperations") or 0)
+        missing = _parse_number(text_of(status, "NumberOfFailedSuboperations"))
         if missing:
             raise MoveIncomplete(line.destination, missing)
         if status.Status != _SUCCESS:

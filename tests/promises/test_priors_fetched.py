@@ -1,5 +1,6 @@
 """An earlier study that only the PACS holds: the node fetches it, compares with it, and sends nothing of it."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.faults.studies import write_package
+from tests.make import write_dataset
 from tests.peers.modality import Modality
 from tests.peers.node import NODE_TITLE, NodeProcess
 from tests.peers.orthanc import Orthanc
-from tests.make import write_dataset
 from tests.peers.waiting import wait_until
 from tests.promises.studies import orthanc_as_peer, results_in, wait_until_done
 from tests.promises.test_priors import GROWN, analysed, changes_in, scan
@@ -110,4 +111,22 @@ def test_a_series_with_too_many_images_is_left_where_it_is(
     analysed(running, now)
     (study,) = running.status()["studies"]
     assert study["prior"]["end"] == "unsuitable"
-    assert Modality  # the sender of `analysed`
+
+
+def test_a_search_that_was_cut_is_begun_again(orthanc: Orthanc, node: Callable[..., NodeProcess], tmp_path: Path) -> None:
+    """The archive sends to a port where nobody takes the images, and the node is killed while it waits; then the port is right."""
+    running = start(node, orthanc, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        orthanc.add_modality("node", NODE_TITLE, deaf.getsockname()[1])
+        then, now = scan("then", "20240110", 9.0), scan("now", "20240709", 12.0)
+        in_archive(orthanc, then)
+        with Modality(running.port) as modality:
+            assert all(modality.store(one) == 0x0000 for one in now)
+        deaf.settimeout(60.0)
+        held, _ = deaf.accept()  # the archive is about to send
+        running.kill()
+        held.close()
+    orthanc.add_modality("node", NODE_TITLE, running.port)
+    running.start()
+    wait_until_done(running, str(now[0].StudyInstanceUID))
+    assert changes_in(results_in(orthanc, now[0].StudyInstanceUID)["SR"]) == [GROWN]
