@@ -51,6 +51,7 @@ from dicom_node.values import (
     Priority,
     PriorRef,
     Reason,
+    Refused,
     Reservation,
     Result,
     ResultIdentity,
@@ -215,6 +216,11 @@ class Node:
         if choice.package not in in_service:
             raise PackageWithdrawn(PackageName(choice.package))
         return in_service[choice.package]
+
+    def is_heard_of(self, refused: Refused, stored: StoredSeries) -> bool:
+        """Whether somebody is told that a package has not analysed a study; nobody, of one that runs in the shadow."""
+        is_shadow = any(package.ref.is_shadow for package in self.packages if package.ref.name == refused.package)
+        return not is_shadow and self.sending.is_heard_of(refused.package, stored)
 
     def identify(self, choice: Accepted, stored: StoredSeries, headers: SeriesHeaders) -> ResultIdentity:
         """The key of the result that this choice leads to: a digest of everything that its objects depend on.

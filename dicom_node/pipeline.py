@@ -76,7 +76,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         is_analysed = is_analysed and not is_to_try_again(result)
     for refused in step(select.find_passed_over, node.packages, study, answers):  # what a study of this kind lets a reader expect
         source, series = by_uid[refused.series_instance_uid]
-        if node.sending.is_heard_of(refused.package, source) and not record_refusal(job, refused, series, source, node):
+        if node.is_heard_of(refused, source) and not record_refusal(job, refused, series, source, node):
             return
     node.close_study(job, is_analysed=is_analysed)
 

@@ -103,8 +103,9 @@ class Sending:
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
     def destinations(self, calling: AETitle, result: Result, headers: SeriesHeaders) -> tuple[Destination, ...]:
-        """Who receives a result of images that came from a caller; nobody, where the node fetched them itself, as a prior's."""
-        if self.is_fetched(result.study_instance_uid):
+        """Who receives a result of images that came from a caller; nobody, where the node fetched them itself, as a prior's, or where the
+        package runs in the shadow."""
+        if (result.package is not None and result.package.is_shadow) or self.is_fetched(result.study_instance_uid):
             return ()
         found = tuple(self._destination(name, (), (result, headers)) for name in find_receivers(self._config, calling))
         if not found:

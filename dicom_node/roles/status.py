@@ -118,6 +118,7 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
         "version": row.version,
         "kind": "analysed" if row.findings is not None else "not-analysed",
         "removed": result is None,
+        "shadow": result is not None and result.package is not None and result.package.is_shadow,
         "count": row.findings,
         "predecessor": row.predecessor[:16] if row.predecessor else None,
         "reason": _reason(result.reason, language) if isinstance(result, NotAnalysed) else None,
@@ -229,7 +230,8 @@ def _answer_lines(answer: dict[str, Any]) -> list[str]:
 
 
 def _result_lines(result: dict[str, Any]) -> list[str]:
-    head = f"result [{result['key']}] {result['package']} {result['version']}: "
+    shadow = " in the shadow, sent to nobody" if result["shadow"] else ""
+    head = f"result [{result['key']}] {result['package']} {result['version']}{shadow}: "
     if result["reason"]:
         return [head + result["reason"]["text"]]
     replaced = f", replaces [{result['predecessor']}]" if result["predecessor"] else ""

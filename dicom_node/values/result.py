@@ -23,7 +23,7 @@ class Laterality(StrEnum):
 class PackageRef:
     """Which model: name and version as its manifest says, the digest of all its files, and the Device UID derived from them.
 
-    `product` says whether the maker declares it PRODUCT; else its results are RESEARCH.
+    `product` says whether the maker declares it PRODUCT; else its results are RESEARCH. What an `is_shadow` one gives is sent to nobody.
     """
 
     name: str
@@ -33,6 +33,7 @@ class PackageRef:
     title: str
     manufacturer: str
     product: bool
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
