@@ -18,7 +18,7 @@ from dicom_node.errors import NoCommitment, PeerUnreachable, StatusRefused
 from dicom_node.values import PeerName, derive_uid
 from tests.deliver.objects import Listener, acknowledged, peer_at, write_result
 from tests.peers.archive import Archive
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 PACS = PeerName("pacs")
 LIMITS = DeliverSection(connect_timeout_s=5.0, response_timeout_s=5.0, proof_wait_s=5.0)

@@ -11,7 +11,7 @@ from tests.make.study import make_chest
 from tests.peers.modality import Modality
 from tests.peers.node import NodeProcess
 from tests.peers.orthanc import Orthanc, start_orthanc
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.promises.studies import orthanc_as_peer, results_in, wait_until_done
 

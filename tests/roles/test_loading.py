@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.node import write_node
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 MODELS, OBJECTS = {"onnxruntime", "dicom_node.infer.process"}, {"highdicom", "scipy", "dicom_node.encode"}
 
