@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -35,23 +34,14 @@ def serve(
     parent: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run the node: receive images, analyse them, deliver the results."""
-    from dicom_node.roles import lifeline, receiver, worker
-    from dicom_node.roles import serve as everything
+    from dicom_node.roles import lifeline
 
     settings = _load(config)
     start_logging(settings.node.log_level)
     if parent:
         lifeline.die_with_parent(parent)
-    clock = SystemClock()
-    programs: dict[str, Callable[[], int]] = {
-        "": lambda: everything.run(settings, clock),
-        "receiver": lambda: receiver.run(settings, clock),
-        "worker": lambda: worker.run(settings, clock, slot),
-    }
-    if role not in programs:
-        raise typer.BadParameter(f"{role}: receiver or worker")
     try:
-        status = programs[role]()
+        status = _run_role(role, settings, slot)
     except SettingsError as error:
         _refuse(error)
     except SchemaTooOld as error:
@@ -258,6 +248,25 @@ def plan(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+def _run_role(role: str, settings: "Config", slot: int) -> int:
+    """The program of a role; gives its exit status. Each loads what it needs itself: what the worker needs takes a second and 60 MB."""
+    match role:
+        case "":
+            from dicom_node.roles import serve as everything
+
+            return everything.run(settings, SystemClock())
+        case "receiver":
+            from dicom_node.roles import receiver
+
+            return receiver.run(settings, SystemClock())
+        case "worker":
+            from dicom_node.roles import worker
+
+            return worker.run(settings, SystemClock(), slot)
+        case _:
+            raise typer.BadParameter(f"{role}: receiver or worker")
 
 
 def _load(file: Path) -> "Config":

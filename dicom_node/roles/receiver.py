@@ -8,7 +8,8 @@ from dicom_node.config import Config
 from dicom_node.errors import SchemaTooOld
 from dicom_node.log import RoleName, RoleStarted, log
 
-from .lifeline import hold_name, open_journal, stop_on_signals, wait_for_journal
+from .lifeline import stop_on_signals
+from .opening import hold_name, open_journal, wait_for_journal
 
 _GRACE_S = 5.0
 

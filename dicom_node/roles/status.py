@@ -19,14 +19,16 @@ def find_status(config: Config, study: str, limit: int, language: Language) -> d
     journal.migrate(config.database)
     engine = journal.open_engine(config.database)
     kept = journal.open_kept(config)
-    with engine.begin() as connection:
-        uid = journal.find_study(connection, study) if study else None
-        if study and uid is None:
-            return None
-        rows = journal.read_studies(connection, kept, uid, limit)
-        refusals = journal.read_refusals(connection)
-        not_accepted = find_not_accepted(connection, config, language)
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            uid = journal.find_study(connection, study) if study else None
+            if study and uid is None:
+                return None
+            rows = journal.read_studies(connection, kept, uid, limit)
+            refusals = journal.read_refusals(connection)
+            not_accepted = find_not_accepted(connection, config, language)
+    finally:
+        engine.dispose()
     return {
         "studies": [_study(row, language) for row in rows],
         "refused": [{**dataclasses.asdict(row), "status": f"{row.status:04X}"} for row in refusals],

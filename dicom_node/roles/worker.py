@@ -27,11 +27,12 @@ from dicom_node.package import Package
 from dicom_node.values import PackageName
 from dicom_node.values.reasons import OutOfService
 
-from . import inference
 from .ahead import LOOK_S, Ahead
+from .device import open_device
 from .examples import try_example
-from .lifeline import hold_name, open_journal, stop_on_signals, wait_for_journal
+from .lifeline import stop_on_signals
 from .memory import give_back_memory
+from .opening import hold_name, open_journal, wait_for_journal
 from .retention import Retention
 
 _GRACE_S = 5
@@ -53,7 +54,7 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
         if holder is None:
             return 1
         packages = load_packages(config)
-        with infer.Device(inference.command(config.node.infer, config.tuned), clock) as device:
+        with open_device(config, clock) as device:
             node = Node(config, packages, clock, device, _find_out_of_service(packages, device, config, clock), engine)
             runner = journal.Engine(
                 engine,
