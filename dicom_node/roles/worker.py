@@ -1,5 +1,6 @@
 """Runs the jobs: looks at series, analyses studies, delivers results."""
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from dicom_node.package import Package
 from dicom_node.values import PackageName
 from dicom_node.values.reasons import OutOfService
 
-from . import inference
+from . import bell, inference
 from .ahead import LOOK_S, Ahead
 from .examples import try_example
 from .lifeline import hold_name, open_journal, stop_on_signals, wait_for_journal
@@ -65,8 +66,10 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
                     prove=_recorded(lambda job: pipeline.prove(job, node.sending), node.sending.write_broken_proof, stop),
                 ),
                 name=holder.name,
+                tell=functools.partial(bell.ring, config.data, but=slot),
             )
             runner.start()
+            bell.listen(config.data, slot, runner.wake)
             log(RoleStarted(role=RoleName.WORKER, pid=os.getpid()))
             _in_turn(node.judge_what_was_out_of_service)
             watch = Watch(config, engine, holder, runner, clock)
