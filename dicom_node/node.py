@@ -227,7 +227,9 @@ class Node:
 
         The newest result of the same package on the same volume is the predecessor, unless it was made from the same; where the
         package gives one result for a study, on whatever volume: a better series that came later takes the place of the first.
-        A prior is part of it: one that came later leads to another result when the study is judged again. One that has left does not.
+        One that a person has withdrawn stays that: what is made from the same is it again, what is made from other inputs names the
+        withdrawal. A prior is part of it: one that came later leads to another result when the study is judged again. One that has left
+        does not.
         """
         inputs, latest = self._inputs("result", choice, stored), self._find_latest(choice, stored)
         patient = self._find_patient(choice, headers)
@@ -235,16 +237,16 @@ class Node:
         prior_key = None if prior is None else prior.result_key
         if latest is None:
             return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key)), None, patient, prior, prior_key)
-        key, predecessor = latest
+        key, predecessor, current = latest
         same = (*inputs, *_of_prior(prior_key or compared_with))
         if derive_digest(*same, predecessor) == key or derive_digest(*same) == key:
             return ResultIdentity(key, predecessor or None, patient, prior, prior_key or compared_with)
-        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), key), key, patient, prior, prior_key)
+        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), current), current, patient, prior, prior_key)
 
     def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
         latest = self._find_latest(choice, stored)
-        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[0])
+        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[2])
 
     def _inputs(self, what: str, choice: Accepted, stored: StoredSeries) -> tuple[str, ...]:
         return (
@@ -257,20 +259,29 @@ class Node:
             _ENCODER,
         )
 
-    def _find_latest(self, choice: Accepted, stored: StoredSeries) -> tuple[str, str] | None:
-        """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study."""
+    def _find_latest(self, choice: Accepted, stored: StoredSeries) -> tuple[str, str, str] | None:
+        """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study; and the key that what
+        comes next names: its own, or that of its withdrawal."""
         with self.engine.begin() as connection:
-            return journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
+            latest = journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
+            if latest is None:
+                return None
+            key, predecessor = latest
+            return key, predecessor, journal.find_withdrawal(connection, key) or key
 
     def _find_priors(
-        self, choice: Accepted, stored: StoredSeries, patient: PatientDigests | None, latest: tuple[str, str] | None
+        self, choice: Accepted, stored: StoredSeries, patient: PatientDigests | None, latest: tuple[str, str, str] | None
     ) -> tuple[PriorRef | None, str | None]:
-        """The prior that is here now; and the key of the one that the newest result was compared with, which may have left since."""
+        """The prior that is here now; and the key of the one that the newest result was compared with, which may have left since, unless a
+        person has withdrawn it."""
         with self.engine.begin() as connection:
             study, is_kept = stored.study_instance_uid, self.kept.has
             prior = None if patient is None else journal.find_prior(connection, choice, study, patient, is_kept)
             row = None if latest is None else journal.find_row(connection, latest[0])
-        return prior, None if row is None else row.prior
+            compared_with = None if row is None else row.prior
+            if compared_with is not None and journal.find_withdrawal(connection, compared_with) is not None:
+                compared_with = None
+        return prior, compared_with
 
     def _find_patient(self, choice: Accepted, headers: SeriesHeaders) -> PatientDigests | None:
         """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it."""
@@ -364,6 +375,8 @@ class Node:
             if not journal.may_follow(connection, study, choice, identity, of_study=of_study):
                 return False
             journal.write_result(connection, record)
+            if journal.find_withdrawal(connection, record.key) is not None:
+                return True  # judged again from the same: it stays withdrawn, also where a destination has come since
             deliveries = [journal.start_delivery(connection, self.client, delivery) for delivery in wanted]
         # Afterwards: a journal that is made again must not know what was refused here. After a crash in between the job comes here again.
         self.kept.write_record(record)

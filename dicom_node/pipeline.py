@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
-from dicom_node.journal import DeliveryJob, Look, ProofJob, Step, StudyJob
+from dicom_node.journal import DeliveryJob, Look, ProofJob, Standing, Step, StudyJob
 from dicom_node.node import Node, is_to_try_again
-from dicom_node.sending import Destination, Sending
+from dicom_node.sending import Destination, Sending, WithdrawalMade
 from dicom_node.values import (
     Accepted,
     Analysed,
@@ -29,8 +29,11 @@ from dicom_node.values import (
     ResultIdentity,
     SeriesHeaders,
     StoredSeries,
+    Withdrawn,
 )
-from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable
+from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable, Withdrawal
+
+_WITHDRAWAL_TRIES = 5  # each takes the time in which objects are made, while others may be sent
 
 PRIOR_S = 1.0  # until the next look, where the prior of a study is awaited; the end of the search calls it
 
@@ -149,6 +152,21 @@ def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Send
         sending.write_anew(job, refused, to, source, objects)
 
 
+def withdraw(
+    study_instance_uid: str, package: str, reason: Withdrawal, action: str, actor: str, sending: Sending
+) -> tuple[WithdrawalMade, ...] | None:
+    """Withdraw what stands of a study, since a person says so; `package` empty: of all. Gives what was withdrawn; None where more was sent
+    each time that it was recorded.
+
+    Whatever happens before that is recorded leaves the results as they are, and to be withdrawn again: under the same UIDs.
+    """
+    for _ in range(_WITHDRAWAL_TRIES):
+        made = tuple(make_withdrawal(standing, reason, sending) for standing in sending.find_standing(study_instance_uid, package))
+        if not made or sending.write_withdrawals(study_instance_uid, package, made, action, actor):
+            return made
+    return None
+
+
 def prove(job: ProofJob, sending: Sending) -> None:
     """Ask a destination whether it holds what it acknowledged; what it has lost is sent again."""
     unproven = sending.find_unproven(job)
@@ -226,16 +244,17 @@ def is_told(destination: Destination, result: NotAnalysed) -> bool:
 
 
 def make_objects(
-    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None, prior: ReportRef | None
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: Sequence[ReportRef], prior: ReportRef | None
 ) -> tuple[DicomObject, ...] | Reason:
     """The objects of a result in one form, read back; the reason where they differ from the result.
 
-    `replaced` and `prior` are reports at the destination: the one that this one replaces, and the one of the study compared with.
+    `replaced` and `prior` are reports at the destination: those that this one replaces, and the one of the study compared with; of a
+    withdrawal `replaced` are all objects that it withdraws.
     """
     try:
         if isinstance(result, NotAnalysed):
-            objects = encode.encode_refusal(result, headers, profile)
-            difference = encode.compare_refusal(objects, result)
+            objects = encode.encode_refusal(result, headers, profile, replaced)
+            difference = encode.compare_refusal(objects, result, replaced)
         else:
             told = with_prior_report(result, prior)
             objects = encode.encode(told, headers, profile, replaced)
@@ -257,15 +276,34 @@ def make_note(
     result: Result, headers: SeriesHeaders, profile: encode.Profile, rejected: tuple[str, tuple[ReportRef, ...]] | None
 ) -> tuple[DicomObject, ...] | Reason:
     """The note that rejects the objects of an earlier result, read back; none where there is nothing to reject."""
-    if rejected is None or not isinstance(result, Analysed):
+    if rejected is None or not isinstance(result, Analysed | Withdrawn):
         return ()
     key, objects = rejected
     try:
         note = encode.encode_rejection(result, headers, profile, objects, key)
-        difference = encode.compare_rejection(note, objects)
+        difference = encode.compare_rejection(note, objects, result.reason if isinstance(result, Withdrawn) else None)
     except EncodingError as error:
         return NotEncodable(error.step)
     return (note,) if difference is None else difference
+
+
+def make_withdrawal(standing: Standing, reason: Withdrawal, sending: Sending) -> WithdrawalMade:
+    """The withdrawal of a result: for each destination that has something of it what it can show, and the note, where it takes one."""
+    result = sending.make_withdrawn(standing, reason)
+    headers = sending.find_headers(result.study_instance_uid, result.series_instance_uid)
+    deliveries = []
+    for place in result.places:
+        destination = None if headers is None else sending.find_destination(place.destination, result, headers)
+        if headers is None or destination is None:
+            continue
+        objects = make_objects(result, headers, destination.profile, place.objects, None)
+        note = make_note(result, headers, destination.profile, sending.find_rejected(result, destination))
+        said = [one for made in (objects, note) if not isinstance(made, Reason) for one in made]
+        if said:
+            deliveries.append(sending.keep_objects(result, destination, said))
+    told = {one.destination for one in deliveries}
+    untold = tuple(place.destination for place in result.places if place.destination not in told)
+    return WithdrawalMade(standing, result, tuple(deliveries), untold)
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

@@ -31,6 +31,8 @@ _CLASSES: Mapping[ObjectKind, type[hd.sr.EnhancedSR | hd.sr.ComprehensiveSR | hd
     ObjectKind.MAMMOGRAPHY_CAD: hd.sr.ComprehensiveSR,
     ObjectKind.REGIONS: hd.sr.ComprehensiveSR,
 }
+# What a report may name as its predecessor: structured reports, no pictures and pages.
+_DOCUMENTS = frozenset(form.sop_class_uid for form in KINDS.values() if form.role in {Role.REPORT, Role.REGIONS})
 _PROCEDURES: Mapping[str, Code] = {  # CID 100, where the images name no procedure
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
@@ -53,8 +55,9 @@ def make_document(root: Dataset, inputs: AnyInputs, kind: ObjectKind) -> Dataset
         **inputs.names(kind),
     )
     document.SOPClassUID = KINDS[kind].sop_class_uid
-    if isinstance(inputs, Inputs) and inputs.replaced is not None and KINDS[kind].role is Role.REPORT:
-        document.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
+    replaced = [one for one in inputs.replaced if one.sop_class_uid in _DOCUMENTS]
+    if replaced and KINDS[kind].role is Role.REPORT:
+        document.PredecessorDocumentsSequence = [_documents(inputs.result.study_instance_uid, replaced)]
     prior = inputs.result.comparison.prior if isinstance(inputs, Inputs) and inputs.result.comparison is not None else None
     if prior is not None and (evidence := _prior_evidence(prior)):
         document.PertinentOtherEvidenceSequence = [evidence]
@@ -133,24 +136,22 @@ def _evidence(inputs: AnyInputs, kind: ObjectKind) -> Sequence[Dataset]:
 def _prior_evidence(prior: PriorRef) -> Dataset | None:
     """The report of the prior, where the destination has one, else its images; None where neither is known."""
     if prior.report is not None:
-        return _document(prior.study_instance_uid, prior.report)
-    return _references(prior.study_instance_uid, prior.series_instance_uid, prior.images) if prior.images else None
+        return _documents(prior.study_instance_uid, [prior.report])
+    images = [ReportRef(sop_class_uid, uid, prior.series_instance_uid) for sop_class_uid, uid in prior.images]
+    return _documents(prior.study_instance_uid, images) if images else None
 
 
-def _document(study_instance_uid: str, report: ReportRef) -> Dataset:
-    """An item that names one report."""
-    return _references(study_instance_uid, report.series_instance_uid, [(report.sop_class_uid, report.sop_instance_uid)])
-
-
-def _references(study_instance_uid: str, series_instance_uid: str, instances: Sequence[tuple[str, str]]) -> Dataset:
-    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2): SOP class and instance of each."""
-    references = []
-    for sop_class_uid, sop_instance_uid in instances:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
-        references.append(reference)
-    series = Dataset()
-    series.SeriesInstanceUID, series.ReferencedSOPSequence = series_instance_uid, references
-    document = Dataset()
-    document.StudyInstanceUID, document.ReferencedSeriesSequence = study_instance_uid, [series]
-    return document
+def _documents(study_instance_uid: str, references: Sequence[ReportRef]) -> Dataset:
+    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2): objects of one study."""
+    by_series: dict[str, list[Dataset]] = {}
+    for reference in references:
+        one = Dataset()
+        one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = reference.sop_class_uid, reference.sop_instance_uid
+        by_series.setdefault(reference.series_instance_uid, []).append(one)
+    item = Dataset()
+    item.StudyInstanceUID, item.ReferencedSeriesSequence = study_instance_uid, []
+    for uid, instances in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = uid, instances
+        item.ReferencedSeriesSequence.append(series)
+    return item

@@ -1,6 +1,7 @@
 """What the node knows of its studies, for a person and for a program. UIDs and technical values; no patient value."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from dicom_node import errors, journal
 from dicom_node.config import Config
 from dicom_node.texts import Language, Reader, render_error, render_reason
 from dicom_node.texts.render import name_of
-from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, PeerName, Reason, SearchEnd
+from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, PeerName, Reason, SearchEnd, Withdrawn
 
 from .instead import describe_instead, find_not_accepted, name_class
 
@@ -47,7 +48,7 @@ def _study(row: journal.StudyRow, language: Language) -> dict[str, Any]:
         "is_prior": row.is_prior,
         "prior": None if row.search is None else _search(row.search, language),
         "series": [_series(one, language) for one in row.series],
-        "results": [_result(one, language) for one in row.results],
+        "results": [_result(one, row.results, language) for one in row.results],
     }
 
 
@@ -108,7 +109,8 @@ def _reason(reason: Reason, language: Language) -> dict[str, Any]:
     }
 
 
-def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
+def _result(row: journal.ResultRow, beside: Sequence[journal.ResultRow], language: Language) -> dict[str, Any]:
+    """A result; `beside`: all of its study."""
     result = row.result
     deliveries: dict[str, list[journal.ObjectRow]] = {}
     for one in row.objects:
@@ -118,7 +120,8 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
         "series": row.series_instance_uid,
         "package": row.package,
         "version": row.version,
-        "kind": "analysed" if row.findings is not None else "not-analysed",
+        "kind": _kind(row),
+        "withdrawn": _withdrawn(row, beside, language),
         "removed": result is None,
         "shadow": result is not None and result.package is not None and result.package.is_shadow,
         "count": row.findings,
@@ -156,8 +159,25 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
     }
 
 
+def _kind(row: journal.ResultRow) -> str:
+    if row.is_withdrawal:
+        return "withdrawal"
+    return "analysed" if row.findings is not None else "not-analysed"
+
+
+def _withdrawn(row: journal.ResultRow, beside: Sequence[journal.ResultRow], language: Language) -> dict[str, Any] | None:
+    """Why and when a person has withdrawn a result; None where nobody has. `reason` None: the value has left the node."""
+    for other in beside:
+        value = other.result
+        keys = value.withdrawn_keys if isinstance(value, Withdrawn) else (other.predecessor,)
+        if other.is_withdrawal and row.key in keys:
+            reason = None if value is None or not isinstance(value, Withdrawn) else _reason(value.reason, language)
+            return {"by": other.key[:16], "at": as_date(other.made_at), "reason": reason}
+    return None
+
+
 # What is no error of ours has no text of its own.
-_WORDS = {"CancelledByOperator": "cancelled by a person"}
+_WORDS = {"CancelledByOperator": "cancelled by a person", "WithdrawnByOperator": "withdrawn by a person"}
 
 
 def describe_error(error: str, language: Language, **known: Any) -> str:
@@ -234,16 +254,27 @@ def _answer_lines(answer: dict[str, Any]) -> list[str]:
 def _result_lines(result: dict[str, Any]) -> list[str]:
     shadow = " in the shadow, sent to nobody" if result["shadow"] else ""
     head = f"result [{result['key']}] {result['package']} {result['version']}{shadow}: "
+    if result["kind"] == "withdrawal":
+        why = f": {result['reason']['text']}" if result["reason"] else ""
+        return [f"withdrawal [{result['key']}] of result [{result['predecessor']}]{why}", *_delivery_lines(result)]
+    withdrawn = result["withdrawn"]
+    taken_back = [f"  withdrawn {withdrawn['at']}, see [{withdrawn['by']}]"] if withdrawn else []
     if result["reason"]:
-        return [head + result["reason"]["text"]]
+        return [head + result["reason"]["text"], *taken_back]
     replaced = f", replaces [{result['predecessor']}]" if result["predecessor"] else ""
     reserved = f" ({', '.join(result['reservations'])})" if result["reservations"] else ""
     found = "not analysed" if result["count"] is None else f"{result['count']} findings"
     removed = ", its value has left the node" if result["removed"] else ""
-    lines = [head + f"{found}{reserved}{replaced}{removed}"]
+    lines = [head + f"{found}{reserved}{replaced}{removed}", *taken_back]
     for finding in result["findings"]:
         measured = ", ".join(f"{name} {value}" for name, value in finding["measurements"].items())
         lines.append(f"  {finding['number']}. {finding['label']} {finding['laterality'] or ''} score {finding['score']}: {measured}")
+    return lines + _delivery_lines(result)
+
+
+def _delivery_lines(result: dict[str, Any]) -> list[str]:
+    """A line for each object on its way, and one below it where it is there in place of another."""
+    lines = []
     for delivery in result["deliveries"]:
         for one in delivery["objects"]:
             proof = f" by {one['proof']}" if one["proof"] and one["state"] == "confirmed" else ""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .objects import ObjectKind, Role
-from .result import Analysed, Result, ResultIdentity
+from .result import Analysed, Result, ResultIdentity, Withdrawn
 from .selection import Accepted
 
 
@@ -38,7 +38,7 @@ class ResultRecord:
             volume=choice.volume,
             package=choice.package,
             version="" if result.package is None else result.package.version,
-            predecessor=result.predecessor_key if isinstance(result, Analysed) else None,
+            predecessor=result.predecessor_key if isinstance(result, Analysed | Withdrawn) else None,
             findings=len(result.findings) if isinstance(result, Analysed) else None,
             kept=kept,
             made_at=made_at,

@@ -51,7 +51,7 @@ def test_what_was_fetched_is_known_also_to_a_journal_made_again(book: Book) -> N
     record = FetchedRecord(PRIOR, ("2.25.12", "2.25.13"))
     with book.engine.begin() as connection:
         assert not journal.is_known(connection, record)
-        assert journal.enter_records(connection, [record], lambda _: None) == 0  # type: ignore[arg-type, return-value]
+        assert journal.enter_records(connection, [record], lambda _: None, 5.0) == 0  # type: ignore[arg-type, return-value]
         assert journal.is_known(connection, record)
     book.receipts.commit(receipt(1, series="2.25.12"))
     with book.engine.begin() as connection:
