@@ -85,7 +85,7 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
             _sweep(node)
             while not clock.wait(_SWEEP_S, stop):
                 _sweep(node)
-            runner.stop(_GRACE_S)
+            runner.settle(_GRACE_S)
             # What still runs is cut here, as by a crash, and taken up at the next start: a thread that went on without its engine
             # would take the missing engine for a failure of its study.
             device.abandon()
