@@ -7,7 +7,7 @@ from .device import Device
 from .growth import grow
 from .lungs import find_lungs
 from .regions import Candidate, Region
-from .request import AheadRequest, ExampleRequest, Request, TuneRequest
+from .request import AheadRequest, ExampleRequest, Request, TuneRequest, VolumeAheadRequest
 from .run import RunIdentity, run_stages
 from .sessions import Sessions, check_provider, count_threads
 from .tuning import describe_device, keep_settings, read_settings
@@ -23,6 +23,7 @@ __all__ = [
     "RunIdentity",
     "Sessions",
     "TuneRequest",
+    "VolumeAheadRequest",
     "check_provider",
     "count_threads",
     "describe_device",
