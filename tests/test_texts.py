@@ -17,6 +17,7 @@ import pytest
 
 from dicom_node import errors, values
 from dicom_node.texts import ENGLISH, Language, Reader, find_languages, load_catalogue, render, render_error, render_reason
+from dicom_node.values.reasons import WITHDRAWALS, Withdrawal
 from tests.classes import find_leaves
 from tests.places import REPOSITORY
 
@@ -119,9 +120,14 @@ def assert_french(text: str, place: str) -> None:
 
 
 def test_what_is_told_to_a_radiologist_begins_with_what_it_means() -> None:
-    for language, begin in ((ENGLISH, "Not analysed: "), (FRENCH, "Non analysé : ")):
+    withdrawals = {render.name_of(kind) for kind in WITHDRAWALS}
+    for language, begin, of_withdrawal in ((ENGLISH, "Not analysed: ", "Withdrawn: "), (FRENCH, "Non analysé : ", "Retiré : ")):
         for name, texts in load_catalogue(language).reasons.items():
-            assert texts["radiologist"].startswith(begin), name
+            assert texts["radiologist"].startswith(of_withdrawal if name in withdrawals else begin), name
+
+
+def test_every_reason_to_withdraw_can_be_asked_for() -> None:
+    assert list(WITHDRAWALS) == sorted(find_leaves(Withdrawal), key=WITHDRAWALS.index)
 
 
 def test_numbers_are_written_with_unit_and_the_sign_of_the_language() -> None:
