@@ -15,7 +15,9 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     CTImageStorage,
     EnhancedSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     MammographyCADSRStorage,
+    RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -272,6 +274,7 @@ def test_a_second_look_at_the_study_keeps_what_was_made_of_it(site: Callable[...
 
 
 COMPREHENSIVE, PICTURE = str(ComprehensiveSRStorage), str(SecondaryCaptureImageStorage)
+CONTOURS, OUTLINES = str(RTStructureSetStorage), str(GrayscaleSoftcopyPresentationStateStorage)
 
 
 @pytest.mark.parametrize(
@@ -383,6 +386,26 @@ def test_a_result_that_does_not_fit_is_sent_as_the_best_that_is_taken(site: Call
     here.run()
     assert here.stand("cd" * 32) == [(enhanced, "sent", "mammography-cad")]
     assert here.arrived() == [enhanced, enhanced]
+
+
+@pytest.mark.parametrize(
+    ("classes", "stand"),
+    [
+        ((REPORT, CONTOURS, OUTLINES), [(REPORT, "sent", None), (CONTOURS, "sent", None)]),
+        ((REPORT, OUTLINES), [(REPORT, "sent", None), (CONTOURS, "replaced", None), (OUTLINES, "sent", "contours")]),
+        ((REPORT, PICTURE), [(REPORT, "sent", None), (CONTOURS, "replaced", None), (PICTURE, "sent", "contours")]),
+        ((REPORT,), [(REPORT, "sent", None), (CONTOURS, "refused", None)]),
+    ],
+    ids=["takes all", "no structure sets", "pictures alone", "neither"],
+)
+def test_in_place_of_contours_a_destination_gets_the_same_lines_for_viewers(
+    site: Callable[..., Site], classes: tuple[str, ...], stand: list[tuple[str, str, str | None]]
+) -> None:
+    here = site(*classes, keys='objects = ["report-3d", "contours"]')
+    here.start()
+    here.run()
+    assert here.stand() == stand
+    assert here.arrived() == [sop_class for sop_class, state, _ in stand if state == "sent"]
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def make_with_highdicom(inputs: Inputs) -> Dataset:
     assert kind is not None
     made = seg._make(inputs, kind, stand_ins, make_pixels(result)[slices])
     _refer_to_sources(made, inputs)
-    seg._name_dimensions(made, inputs.uids(kind))
+    seg.name_dimensions(made, inputs.uids(kind))
     return made
 
 

@@ -101,6 +101,7 @@ _READERS: dict[str, tuple[Callable[[Path, Dataset], list[str]], ...]] = {
     "1.2.840.10008.5.1.4.1.1.66.4": (_dcmdump, _highdicom_seg),
     "1.2.840.10008.5.1.4.1.1.66.7": (_dcmdump, _highdicom_seg),
     "1.2.840.10008.5.1.4.1.1.11.1": (_dcmpschk,),
+    "1.2.840.10008.5.1.4.1.1.481.3": (_dcmdump,),
     "1.2.840.10008.5.1.4.1.1.7": (_dcmdump, _pixels),
     "1.2.840.10008.5.1.4.1.1.104.1": (_dcmdump, _pdf),
 }
