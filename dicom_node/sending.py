@@ -119,6 +119,10 @@ class Sending:
         """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
         return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
 
+    def wants_scores(self, calling: AETitle) -> bool:
+        """Whether somebody who receives the results of a caller's images gets, and takes, the score of each voxel."""
+        return any(ObjectKind.SCORES in self._destination(name, (), None).profile.objects for name in find_receivers(self._config, calling))
+
     def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report that a result's report replaces at a destination; None where nothing was sent there before."""
         with self._engine.begin() as connection:

@@ -26,6 +26,7 @@ from .presentation import make_presentation
 from .profile import Profile
 from .refusal import make_refusal
 from .rejection import make_rejection
+from .scores import make_scores
 from .seg import make_segmentations
 from .sr import make_report
 from .sr_text import make_text_refusal, make_text_report
@@ -104,6 +105,7 @@ _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.KEY_IMAGES: _one(make_key_images),
     ObjectKind.OUTLINES: _one(make_presentation),
     ObjectKind.CONTOURS: _one(make_contours),
+    ObjectKind.SCORES: _one(make_scores),
     ObjectKind.REPORT_COMPREHENSIVE: _one(make_report),
     ObjectKind.REPORT_ENHANCED: _one(make_report),
     ObjectKind.REPORT_TEXT: _one(make_text_report),

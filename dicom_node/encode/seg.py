@@ -79,7 +79,7 @@ def _make_small(inputs: Inputs, kind: ObjectKind, number: int, index: int) -> Da
     """A segmentation of one slice of one row, in which each segment has one pixel."""
     count = len(inputs.result.findings)
     pixels = np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count)
-    return _make(inputs, kind, [_stand_in(inputs, index, columns=count)], pixels, number)
+    return _make(inputs, kind, [stand_in(inputs, index, columns=count)], pixels, number)
 
 
 def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer], number: int = 1) -> Dataset:
@@ -115,7 +115,7 @@ def position_of(inputs: Inputs, index: int) -> list[str]:
     return decimal_strings(position)
 
 
-def _stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
+def stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
     """One slice as highdicom wants to see its source: a whole header, made from values.
 
     highdicom reads the patient by name and fails on odd or absent values, so patient and study are left empty and copied later.

@@ -16,6 +16,7 @@ class Role(StrEnum):
     OUTLINES = "outlines"
     REJECTION = "rejection"  # says of earlier objects that they are not to be used any more
     CONTOURS = "contours"
+    SCORES = "scores"
 
 
 class ObjectKind(StrEnum):
@@ -34,6 +35,7 @@ class ObjectKind(StrEnum):
     KEY_IMAGES = "key-images"
     OUTLINES = "outlines"
     CONTOURS = "contours"
+    SCORES = "scores"
     REJECTION = "rejection"  # never configured: it is made of what was sent
 
 
