@@ -255,8 +255,8 @@ PROFILES: Mapping[str, tuple[ObjectKind, ...]] = {
     # Mammography: marks that its workstations lay over the image, and pictures. Where a result is not on mammograms, or is of what
     # mammography CAD has no code for, a report takes the place of the marks.
     "mammography": (ObjectKind.MAMMOGRAPHY_CAD, ObjectKind.CAPTURE),
-    # As full.
-    "research": (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D, ObjectKind.REGIONS, ObjectKind.CAPTURE),
+    # As full, and what the model gave each voxel.
+    "research": (ObjectKind.SEGMENTATION, ObjectKind.REPORT_3D, ObjectKind.REGIONS, ObjectKind.CAPTURE, ObjectKind.SCORES),
 }
 # Kinds that say the same in different forms: one of each at most, and the first before the second, which names it.
 _SEGMENTATIONS = (ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP)

@@ -310,7 +310,7 @@ def peer_of(folder: Path, keys: str) -> Peer:
         ('profile = "default"', "segmentation report-3d"),
         ('segmentation = "labelmap"', "labelmap report-3d"),
         ('profile = "full"', "segmentation report-3d regions capture"),
-        ('profile = "research"', "segmentation report-3d regions capture"),
+        ('profile = "research"', "segmentation report-3d regions capture scores"),
         ('profile = "full"\nsegmentation = "labelmap"', "labelmap report-3d regions capture"),
         ('profile = "labelmap"', "labelmap report-3d capture"),
         ('profile = "mammography"', "mammography-cad capture"),

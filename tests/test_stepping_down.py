@@ -15,7 +15,10 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     CTImageStorage,
     EnhancedSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     MammographyCADSRStorage,
+    ParametricMapStorage,
+    RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -31,6 +34,7 @@ from dicom_node.texts import ENGLISH, Language
 from dicom_node.values import AETitle, AssembledSeries, ObjectKind, PeerName, Proof, Receipt, Result, SeriesHeaders, StoredSeries
 from dicom_node.values.records import DeliveryRecord, ResultRecord
 from tests.encode.conftest import Case, make_case
+from tests.encode.test_scores import with_scores
 from tests.journal.conftest import Book, book, url
 from tests.peers.archive import Archive
 
@@ -272,6 +276,7 @@ def test_a_second_look_at_the_study_keeps_what_was_made_of_it(site: Callable[...
 
 
 COMPREHENSIVE, PICTURE = str(ComprehensiveSRStorage), str(SecondaryCaptureImageStorage)
+CONTOURS, OUTLINES, SCORES = map(str, (RTStructureSetStorage, GrayscaleSoftcopyPresentationStateStorage, ParametricMapStorage))
 
 
 @pytest.mark.parametrize(
@@ -383,6 +388,59 @@ def test_a_result_that_does_not_fit_is_sent_as_the_best_that_is_taken(site: Call
     here.run()
     assert here.stand("cd" * 32) == [(enhanced, "sent", "mammography-cad")]
     assert here.arrived() == [enhanced, enhanced]
+
+
+@pytest.mark.parametrize(
+    ("classes", "stand"),
+    [
+        ((REPORT, CONTOURS, OUTLINES), [(REPORT, "sent", None), (CONTOURS, "sent", None)]),
+        ((REPORT, OUTLINES), [(REPORT, "sent", None), (CONTOURS, "replaced", None), (OUTLINES, "sent", "contours")]),
+        ((REPORT, PICTURE), [(REPORT, "sent", None), (CONTOURS, "replaced", None), (PICTURE, "sent", "contours")]),
+        ((REPORT,), [(REPORT, "sent", None), (CONTOURS, "refused", None)]),
+    ],
+    ids=["takes all", "no structure sets", "pictures alone", "neither"],
+)
+def test_in_place_of_contours_a_destination_gets_the_same_lines_for_viewers(
+    site: Callable[..., Site], classes: tuple[str, ...], stand: list[tuple[str, str, str | None]]
+) -> None:
+    here = site(*classes, keys='objects = ["report-3d", "contours"]')
+    here.start()
+    here.run()
+    assert here.stand() == stand
+    assert here.arrived() == [sop_class for sop_class, state, _ in stand if state == "sent"]
+
+
+def test_in_place_of_scores_there_is_nothing_and_that_is_said_once(site: Callable[..., Site]) -> None:
+    """Also: whether they are wanted is asked of who takes them, so that nothing is kept for an archive that does not."""
+    here = site(REPORT, keys='objects = ["report-3d", "scores"]')
+    here.case = dataclasses.replace(here.case, result=with_scores(here.case.result))
+    assert here.sending.wants_scores(AETitle("CT"))
+    here.start()
+    here.run()
+    assert here.stand() == [(REPORT, "sent", None), (SCORES, "refused", None)]
+    assert not here.sending.wants_scores(AETitle("CT"))
+    here.start("cd" * 32)
+    here.run()
+    assert here.stand("cd" * 32) == [(REPORT, "sent", None)]
+    here.archive.add_class(SCORES)
+    here.start("ef" * 32)
+    here.run()
+    assert here.sending.wants_scores(AETitle("CT"))
+
+
+def test_who_takes_scores_gets_them_where_the_result_has_any(site: Callable[..., Site]) -> None:
+    here = site(REPORT, SCORES, keys='objects = ["report-3d", "scores"]')
+    here.start()
+    here.run()
+    assert here.stand() == [(REPORT, "sent", None)]
+    here.case = dataclasses.replace(here.case, result=with_scores(here.case.result))
+    here.start("cd" * 32)
+    here.run()
+    assert here.stand("cd" * 32) == [(REPORT, "sent", None), (SCORES, "sent", None)]
+
+
+def test_who_asks_for_no_scores_wants_none(site: Callable[..., Site]) -> None:
+    assert not site(REPORT).sending.wants_scores(AETitle("CT"))
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

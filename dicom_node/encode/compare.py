@@ -17,9 +17,11 @@ from dicom_node.values import Analysed, DicomObject, Mask, ObjectKind, Reason, R
 from dicom_node.values.reasons import ReportMismatch, ResultMismatch
 
 from .compare_captures import count_wrong_pages
+from .compare_contours import count_wrong_contours
 from .compare_mammography import count_differences_of_mammography
 from .compare_marks import count_wrong_key_images, count_wrong_on_page, count_wrong_outlines
 from .compare_report import count_differences, count_differences_of_regions, names_segments
+from .compare_scores import count_wrong_scores
 from .compare_text import count_differences_of_text
 from .kinds import is_for_people
 from .read_back import WrittenFrames, read_report, read_segmentation
@@ -27,7 +29,13 @@ from .read_back import WrittenFrames, read_report, read_segmentation
 # How far a voxel centre may lie from the one it stands for, in voxels: positions of real slices jitter, a wrong one is a whole voxel off.
 TOLERANCE_VOXELS = 0.25
 
-_OTHERS = {Role.PAGE: count_wrong_on_page, Role.KEY_IMAGES: count_wrong_key_images, Role.OUTLINES: count_wrong_outlines}
+_OTHERS = {
+    Role.PAGE: count_wrong_on_page,
+    Role.KEY_IMAGES: count_wrong_key_images,
+    Role.OUTLINES: count_wrong_outlines,
+    Role.CONTOURS: count_wrong_contours,
+    Role.SCORES: count_wrong_scores,
+}
 _NO_MASK = Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool))
 
 
@@ -36,7 +44,8 @@ def compare(objects: Sequence[DicomObject], result: Analysed) -> Reason | None:
 
     Segmentations: every voxel by its place in the patient, in LPS millimetres, and the source frame that it names. Reports: tracking
     UIDs, segment numbers or images, outlines, and measured values. Captures: `compare_captures`; page, key images and outlines:
-    `compare_marks`. Of the kinds that say a result to a person there is at least one.
+    `compare_marks`; contours: `compare_contours`; scores: `compare_scores`. Of the kinds that say a result to a person there is at least
+    one.
     Raises EncodingError where an object cannot be read.
     """
     content = {one.role: one.content for one in objects}

@@ -41,6 +41,14 @@ def _has_a_place(result: Analysed, _: SeriesHeaders) -> bool:
     return result.geometry.form is not Form.PROJECTION
 
 
+def _has_a_frame_of_reference(result: Analysed, headers: SeriesHeaders) -> bool:
+    return _has_a_place(result, headers) and result.geometry.frame_of_reference_uid is not None
+
+
+def _has_scores(result: Analysed, headers: SeriesHeaders) -> bool:
+    return _has_a_frame_of_reference(result, headers) and result.scores is not None
+
+
 def _is_label_map(result: Analysed, headers: SeriesHeaders) -> bool:
     return _has_a_place(result, headers) and label_map.is_writable(result)
 
@@ -49,4 +57,6 @@ _CONDITIONS: Mapping[ObjectKind, Callable[[Analysed, SeriesHeaders], bool]] = {
     ObjectKind.SEGMENTATION: _has_a_place,
     ObjectKind.LABEL_MAP: _is_label_map,
     ObjectKind.MAMMOGRAPHY_CAD: _is_of_mammograms,
+    ObjectKind.CONTOURS: _has_a_frame_of_reference,
+    ObjectKind.SCORES: _has_scores,
 }

@@ -34,6 +34,10 @@ KINDS: Mapping[ObjectKind, KindOfObject] = {
     ObjectKind.PAGE: KindOfObject(Role.PAGE, "1.2.840.10008.5.1.4.1.1.104.1", ObjectKind.CAPTURE),
     ObjectKind.KEY_IMAGES: KindOfObject(Role.KEY_IMAGES, "1.2.840.10008.5.1.4.1.1.88.59", None),
     ObjectKind.OUTLINES: KindOfObject(Role.OUTLINES, "1.2.840.10008.5.1.4.1.1.11.1", ObjectKind.CAPTURE),
+    # The same lines, for a viewer. A segmentation would have to lie before the report that names it, and there is one form of it at most.
+    ObjectKind.CONTOURS: KindOfObject(Role.CONTOURS, "1.2.840.10008.5.1.4.1.1.481.3", ObjectKind.OUTLINES),
+    # Nothing else holds a value for each voxel; a picture of them would be taken for findings.
+    ObjectKind.SCORES: KindOfObject(Role.SCORES, "1.2.840.10008.5.1.4.1.1.30", None),
     ObjectKind.REJECTION: KindOfObject(Role.REJECTION, "1.2.840.10008.5.1.4.1.1.88.59", None),
 }
 

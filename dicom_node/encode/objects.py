@@ -13,6 +13,7 @@ from dicom_node.errors import EncodingError
 from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, PackageRef, ReportRef, SeriesHeaders, Withdrawn, derive_digest
 
 from .capture import make_captures, make_notice
+from .contours import make_contours
 from .elements import Values, write_file
 from .equipment import contributing_equipment
 from .fitting import UNABLE_TO_REFUSE, find_unwritable
@@ -25,6 +26,7 @@ from .presentation import make_presentation
 from .profile import Profile
 from .refusal import make_refusal
 from .rejection import make_rejection
+from .scores import make_scores
 from .seg import make_segmentations
 from .sr import make_report
 from .sr_text import make_text_refusal, make_text_report
@@ -110,6 +112,8 @@ _MAKERS: Mapping[ObjectKind, _Maker] = {
     ObjectKind.PAGE: _one(make_page),
     ObjectKind.KEY_IMAGES: _one(make_key_images),
     ObjectKind.OUTLINES: _one(make_presentation),
+    ObjectKind.CONTOURS: _one(make_contours),
+    ObjectKind.SCORES: _one(make_scores),
     ObjectKind.REPORT_COMPREHENSIVE: _one(make_report),
     ObjectKind.REPORT_ENHANCED: _one(make_report),
     ObjectKind.REPORT_TEXT: _one(make_text_report),
@@ -125,7 +129,16 @@ _MAKERS_OF_REFUSAL: Mapping[ObjectKind, _MakerOfRefusal] = {
     ObjectKind.PAGE: _one(make_page_of_notice),
 }
 # What is about regions alone, and is not made where there are none.
-_OF_FINDINGS = frozenset({ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.KEY_IMAGES, ObjectKind.OUTLINES})
+_OF_FINDINGS = frozenset(
+    {
+        ObjectKind.SEGMENTATION,
+        ObjectKind.LABEL_MAP,
+        ObjectKind.REGIONS,
+        ObjectKind.KEY_IMAGES,
+        ObjectKind.OUTLINES,
+        ObjectKind.CONTOURS,
+    }
+)
 
 
 def _finish(dataset: Dataset, encoded: Values, kind: ObjectKind, inputs: AnyInputs) -> DicomObject:

@@ -54,7 +54,7 @@ def largest_region(finding: Finding) -> tuple[int, tuple[Point, ...]]:
     """
     index = largest_slice(finding)
     first, row, column = finding.mask.origin
-    line = max(outline(finding.mask.voxels[index - first], (row, column)), key=_area)
+    line = max(outline(finding.mask.voxels[index - first], (row, column)), key=enclosed_area)
     if len(line) > _MOST_POINTS:
         raise EncodingError("outline of a finding")
     return index, line
@@ -89,6 +89,6 @@ def _length(line: Sequence[Point]) -> float:
     return sum(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in itertools.pairwise(line))
 
 
-def _area(line: Sequence[Point]) -> float:
+def enclosed_area(line: Sequence[Point]) -> float:
     """In pixels, negative of a hole (the shoelace formula)."""
     return sum(a[0] * b[1] - b[0] * a[1] for a, b in itertools.pairwise(line)) / 2

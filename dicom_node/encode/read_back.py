@@ -7,7 +7,7 @@ pydicom makes some ten data sets of each, which takes seconds where there are th
 import io
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,12 +101,7 @@ def read_segmentation(content: bytes) -> tuple[Dataset, WrittenFrames]:
 
     Raises EncodingError, or what pydicom and Python raise for what is not there.
     """
-    file = io.BytesIO(content)
-    dataset = pydicom.dcmread(file, stop_before_pixels=True)
-    rest = _fields(memoryview(content)[file.tell() :])
-    (shared,) = _items(_raw(dataset, _SHARED))
-    frames = list(_read_frames(_fields(shared), _items(_raw(dataset, _PER_FRAME))))
-    packed = np.frombuffer(rest[_PIXEL_DATA], dtype=np.uint8)
+    dataset, frames, packed = _read_image(content)
     shape, labels = (int(dataset.Rows), int(dataset.Columns)), None
     stored = [(number, frame.segment) for number, frame in enumerate(frames) if frame.segment is not None]
     if dataset.SegmentationType == "LABELMAP":
@@ -115,19 +110,59 @@ def read_segmentation(content: bytes) -> tuple[Dataset, WrittenFrames]:
     elif len(stored) != len(frames):
         raise EncodingError("segment of a frame")
     frames = [frames[number] for number, _ in stored]
-    cosines = np.array([frame.cosines for frame in frames]).reshape(-1, 2, 3)
-    spacings_mm = np.array([frame.spacing for frame in frames]).reshape(-1, 2)
+    across_mm, down_mm = _steps(frames)
     return dataset, WrittenFrames(
         shape=shape,
         segments=tuple(segment for _, segment in stored),
         sources=tuple(frame.source for frame in frames),
         positions_lps=np.array([frame.position for frame in frames]).reshape(-1, 3),
-        across_mm=cosines[:, 0] * spacings_mm[:, 1:],
-        down_mm=cosines[:, 1] * spacings_mm[:, :1],
+        across_mm=across_mm,
+        down_mm=down_mm,
         packed=packed,
         labels=labels,
         stored=tuple(number for number, _ in stored),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenMap:
+    """The frames of a parametric map, in their order, as `WrittenFrames` has them; `stored` are their values, (frames, rows, columns)."""
+
+    sources: tuple[tuple[str, int], ...]
+    positions_lps: npt.NDArray[np.float64]
+    across_mm: npt.NDArray[np.float64]
+    down_mm: npt.NDArray[np.float64]
+    stored: npt.NDArray[np.unsignedinteger[npt.NBitBase]]
+
+
+def read_map(content: bytes) -> tuple[Dataset, WrittenMap]:
+    """What stands before Pixel Data as pydicom reads it, and the frames. Raises as `read_segmentation` does."""
+    dataset, frames, packed = _read_image(content)
+    across_mm, down_mm = _steps(frames)
+    return dataset, WrittenMap(
+        sources=tuple(frame.source for frame in frames),
+        positions_lps=np.array([frame.position for frame in frames]).reshape(-1, 3),
+        across_mm=across_mm,
+        down_mm=down_mm,
+        stored=_read_labels(packed, (len(frames), int(dataset.Rows), int(dataset.Columns)), int(dataset.BitsAllocated)),
+    )
+
+
+def _read_image(content: bytes) -> tuple[Dataset, list[_Frame], npt.NDArray[np.uint8]]:
+    """What stands before Pixel Data, what the functional groups say of each frame, and Pixel Data."""
+    file = io.BytesIO(content)
+    dataset = pydicom.dcmread(file, stop_before_pixels=True)
+    rest = _fields(memoryview(content)[file.tell() :])
+    (shared,) = _items(_raw(dataset, _SHARED))
+    frames = list(_read_frames(_fields(shared), _items(_raw(dataset, _PER_FRAME))))
+    return dataset, frames, np.frombuffer(rest[_PIXEL_DATA], dtype=np.uint8)
+
+
+def _steps(frames: Sequence[_Frame]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """How far the next column and the next row lie away, (frames, 3) each."""
+    cosines = np.array([frame.cosines for frame in frames]).reshape(-1, 2, 3)
+    spacings_mm = np.array([frame.spacing for frame in frames]).reshape(-1, 2)
+    return cosines[:, 0] * spacings_mm[:, 1:], cosines[:, 1] * spacings_mm[:, :1]
 
 
 def _read_labels(

@@ -57,11 +57,11 @@ def _make_segmentation(inputs: Inputs, kind: ObjectKind, number: int) -> tuple[D
     _, segmentation.Rows, segmentation.Columns = geometry.shape
     segmentation.NumberOfFrames = count
     segmentation.SegmentsOverlap = "YES" if not is_label_map and do_overlap(segments, geometry.shape) else "NO"
-    positions = {index: _position(inputs, index) for index in slices}
-    if (is_label_map or len(segments) == 1) and _lie_evenly(list(positions.values()), inputs.frame(0)):
+    positions = {index: position_of(inputs, index) for index in slices}
+    if (is_label_map or len(segments) == 1) and lie_evenly(list(positions.values()), inputs.frame(0)):
         segmentation.DimensionOrganizationType = "3D"
-    _name_dimensions(segmentation, inputs.uids(kind))
-    sources = {index: _source(inputs, index) for index in slices}
+    name_dimensions(segmentation, inputs.uids(kind))
+    sources = {index: source_of(inputs, index) for index in slices}
     items = FrameItems.of(example, sources, {index: "\\".join(position).encode() for index, position in positions.items()})
     if is_label_map:
         described, pixels = describe_planes(slices[::-1], items), pack_labels(segments, slices[::-1], geometry.shape)
@@ -69,7 +69,7 @@ def _make_segmentation(inputs: Inputs, kind: ObjectKind, number: int) -> tuple[D
         described, pixels = describe_frames(segments, items), ("OB", pack_frames(segments, geometry.shape))
     return segmentation, {
         **inputs.source.image,
-        **_references(inputs),
+        **references_to_all(inputs),
         tag_of("PerFrameFunctionalGroupsSequence"): ("SQ", described),
         tag_of("PixelData"): pixels,
     }
@@ -79,7 +79,7 @@ def _make_small(inputs: Inputs, kind: ObjectKind, number: int, index: int) -> Da
     """A segmentation of one slice of one row, in which each segment has one pixel."""
     count = len(inputs.result.findings)
     pixels = np.arange(1, count + 1, dtype=np.uint16).reshape(1, 1, count)
-    return _make(inputs, kind, [_stand_in(inputs, index, columns=count)], pixels, number)
+    return _make(inputs, kind, [stand_in(inputs, index, columns=count)], pixels, number)
 
 
 def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: npt.NDArray[np.integer], number: int = 1) -> Dataset:
@@ -98,7 +98,7 @@ def _make(inputs: Inputs, kind: ObjectKind, sources: Sequence[Dataset], pixels: 
     )
 
 
-def _lie_evenly(positions: Sequence[Sequence[str]], first: FrameHeaders) -> bool:
+def lie_evenly(positions: Sequence[Sequence[str]], first: FrameHeaders) -> bool:
     """Whether frames, which differ by their place alone, lie evenly along the normal (PS3.3 C.7.6.17.3)."""
     if len(positions) == 1:
         return False
@@ -107,15 +107,15 @@ def _lie_evenly(positions: Sequence[Sequence[str]], first: FrameHeaders) -> bool
     return spacing is not None and spacing > 0
 
 
-def _position(inputs: Inputs, index: int) -> list[str]:
+def position_of(inputs: Inputs, index: int) -> list[str]:
     """Image Position (Patient) of a slice as DS."""
     position = inputs.frame(index).image_position_patient
     if position is None:
         raise EncodingError("place of the images in the patient")
-    return _decimal_strings(position)
+    return decimal_strings(position)
 
 
-def _stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
+def stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
     """One slice as highdicom wants to see its source: a whole header, made from values.
 
     highdicom reads the patient by name and fails on odd or absent values, so patient and study are left empty and copied later.
@@ -129,12 +129,12 @@ def _stand_in(inputs: Inputs, index: int, columns: int) -> Dataset:
     dataset.Modality = "CT"
     dataset.FrameOfReferenceUID = geometry.frame_of_reference_uid
     dataset.Rows, dataset.Columns = 1, columns
-    dataset.ImagePositionPatient = _position(inputs, index)
-    dataset.ImageOrientationPatient = _decimal_strings(first.image_orientation_patient or ())
-    dataset.PixelSpacing = _decimal_strings(first.pixel_spacing_mm or geometry.spacing_mm[1:])
-    (dataset.SliceThickness,) = _decimal_strings([_thickness_mm(geometry)])
+    dataset.ImagePositionPatient = position_of(inputs, index)
+    dataset.ImageOrientationPatient = decimal_strings(first.image_orientation_patient or ())
+    dataset.PixelSpacing = decimal_strings(first.pixel_spacing_mm or geometry.spacing_mm[1:])
+    (dataset.SliceThickness,) = decimal_strings([thickness_mm(geometry)])
     # of the volume: highdicom would take the distance between the slices that hold a finding, or 1 mm where there is one alone
-    (dataset.SpacingBetweenSlices,) = _decimal_strings([geometry.spacing_mm[0]])
+    (dataset.SpacingBetweenSlices,) = decimal_strings([geometry.spacing_mm[0]])
     return dataset
 
 
@@ -149,13 +149,13 @@ def empty_patient_and_study(result: Analysed | NotAnalysed) -> Dataset:
     return dataset
 
 
-def _thickness_mm(geometry: Geometry) -> float:
+def thickness_mm(geometry: Geometry) -> float:
     """Slice Thickness of the source, or the distance between slices: a segment needs some extent along the normal."""
     thickness = geometry.slice_thickness_mm
     return thickness if thickness is not None and thickness > 0 else geometry.spacing_mm[0]
 
 
-def _decimal_strings(values: Sequence[float]) -> list[str]:
+def decimal_strings(values: Sequence[float]) -> list[str]:
     """DS of at most 16 characters, with as many digits as these hold.
 
     The shortest text of a number gives back what the source wrote, which may have done without the zero before the point.
@@ -204,7 +204,7 @@ def _side(laterality: Laterality) -> Code:
     return Code(side.value, side.scheme, side.meaning)
 
 
-def _source(inputs: Inputs, index: int) -> Elements:
+def source_of(inputs: Inputs, index: int) -> Elements:
     """The image, and its frame where it has several, that a slice comes from."""
     frame = inputs.result.geometry.frames[index]
     source = reference_to(inputs, frame.sop_instance_uid)
@@ -213,7 +213,7 @@ def _source(inputs: Inputs, index: int) -> Elements:
     return source
 
 
-def _references(inputs: Inputs) -> Elements:
+def references_to_all(inputs: Inputs) -> Elements:
     """All images of the volume, in the two places where a reader looks for them (PS3.3 C.7.6.1, C.12.2)."""
     instances = sequence_value([reference_to(inputs, uid) for uid in inputs.instances])
     series: Elements = {
@@ -232,7 +232,7 @@ def reference_to(inputs: AnyInputs, sop_instance_uid: str) -> Elements:
     }
 
 
-def _name_dimensions(segmentation: Dataset, uids: ObjectUids) -> None:
+def name_dimensions(segmentation: Dataset, uids: ObjectUids) -> None:
     """highdicom gives the organisation of dimensions a random UID."""
     for item in [*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence]:
         item.DimensionOrganizationUID = uids.dimension_organization

@@ -147,7 +147,7 @@ def _run_series(request: Request, package: Package, readers: Readers, sessions: 
     )
     if isinstance(volume, Reason):
         return NotAnalysed(identity.key, identity.study_instance_uid, identity.series_instance_uid, package.ref, volume)
-    return run_stages(package, volume, identity, sessions, readers.monotonic)
+    return run_stages(package, volume, identity, sessions, readers.monotonic, wants_scores=request.wants_scores)
 
 
 def _read_headers(readers: Readers, root: str, stored: StoredSeries) -> SeriesHeaders:

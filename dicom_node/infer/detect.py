@@ -1,15 +1,18 @@
 """Candidates: places that a classifier shall look at."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from dicom_node.package import BlobDetect, HeatMapDetect, Input
-from dicom_node.values import Reason, Volume
+from dicom_node.values import Reason, ScoreMap, Volume
 from dicom_node.values.reasons import NotANumber
 
 from .inputs import Bools, Box, Floats, Grid, Ids, Labels, grid_of, prepare, resample, scale, target_grid
 from .regions import Candidate, merge_near
+from .scores import make_score_map, quantise, sigmoid, with_room
 from .windows import Network, is_finite, slide, with_channels
 
 # Radius of the ball that answers a Laplacian of Gaussian most strongly, in units of its sigma (three dimensions).
@@ -36,8 +39,18 @@ def find_blobs(volume: Volume, inside: Labels, stage: BlobDetect) -> tuple[Candi
     return merge_near(tuple(sorted(found, key=by_strength)), stage.merge_mm)
 
 
-def find_peaks(volume: Volume, inside: Labels | None, stage: HeatMapDetect, network: Network) -> tuple[Candidate, ...] | Reason:
-    """Every local maximum of a network's heat map above the threshold, the highest first; or NotANumber.
+@dataclass(frozen=True, slots=True, eq=False)
+class Peaks:
+    """Candidates, the highest first; and the heat map itself, where it was wanted and is one of scores."""
+
+    candidates: tuple[Candidate, ...]
+    scores: ScoreMap | None = None
+
+
+def find_peaks(
+    volume: Volume, inside: Labels | None, stage: HeatMapDetect, network: Network, *, wants_scores: bool = False
+) -> Peaks | Reason:
+    """Every local maximum of a network's heat map above the threshold; or NotANumber.
 
     With the sigmoid the value is the candidate's score. A heat map says nothing of size: the radius is `stage.merge_mm`.
     """
@@ -48,7 +61,7 @@ def find_peaks(volume: Volume, inside: Labels | None, stage: HeatMapDetect, netw
             return NotANumber(stage.name)
         heat[first : first + output.shape[1]] = output[stage.channel]
     if stage.activation == "sigmoid":
-        heat = (np.float32(1) / (np.float32(1) + np.exp(-np.clip(heat, -60, 60)))).astype(np.float32)
+        heat = sigmoid(heat)
     is_peak = (heat == ndimage.maximum_filter(heat, size=3)) & (heat > stage.threshold)
     if inside is not None:
         is_peak &= resample((inside != 0).astype(np.uint8), grid_of(volume.geometry), grid) >= 0.5
@@ -56,7 +69,12 @@ def find_peaks(volume: Volume, inside: Labels | None, stage: HeatMapDetect, netw
         Candidate(candidate.centre_lps, stage.merge_mm, candidate.response, candidate.response if stage.activation == "sigmoid" else None)
         for candidate in _candidates(grid.lps_at(np.argwhere(is_peak)), np.zeros(int(is_peak.sum())), heat[is_peak])
     ]
-    return merge_near(tuple(sorted(found, key=by_strength)), stage.merge_mm)
+    room = with_room(grid) if wants_scores and stage.activation == "sigmoid" else None
+    if room is not None:
+        for number, plane in enumerate(heat):
+            room[number] = quantise(plane)
+    scores = None if room is None else make_score_map(stage.name, room, grid, grid_of(volume.geometry))
+    return Peaks(merge_near(tuple(sorted(found, key=by_strength)), stage.merge_mm), scores)
 
 
 def by_strength(candidate: Candidate) -> tuple[float, ...]:

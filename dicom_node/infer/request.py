@@ -17,6 +17,7 @@ class Request:
     """Run the package in the folder `package` on one volume of a series that lies in the folder `spool`.
 
     `package_digest`, where it is given, must be that of the folder's files: a package changed under the node's feet is not run.
+    `wants_scores`: somebody is to get the score of each voxel, where a stage gives one.
     """
 
     package: str
@@ -26,6 +27,7 @@ class Request:
     identity: ResultIdentity
     reservations: tuple[Reservation, ...] = ()
     package_digest: str | None = None
+    wants_scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)

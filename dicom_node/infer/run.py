@@ -1,7 +1,7 @@
 """The stages of a package, in their order, on one volume."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from dicom_node.package import (
@@ -15,7 +15,7 @@ from dicom_node.package import (
     Stage,
     ThresholdSegment,
 )
-from dicom_node.values import Analysed, CodedConcept, Measurement, NotAnalysed, Reason, Reservation, Result, Volume
+from dicom_node.values import Analysed, CodedConcept, Measurement, NotAnalysed, Reason, Reservation, Result, ScoreMap, Volume
 from dicom_node.values import Stage as StageRecord
 
 from .body import find_body_map
@@ -57,17 +57,19 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
-    """A label map on the source grid."""
+    """A label map on the source grid; `scores` of each voxel, where they were wanted."""
 
     labels: Labels
+    scores: ScoreMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Candidates, the strongest first; `is_capped` where there were more."""
+    """Candidates, the strongest first; `is_capped` where there were more; `scores` of each voxel, where they were wanted."""
 
     candidates: tuple[Candidate, ...]
     is_capped: bool = False
+    scores: ScoreMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +91,26 @@ class Measured:
 Made = Segmented | Found | Grown | Measured
 
 
-def run_stages(package: Package, volume: Volume, identity: RunIdentity, networks: Networks, monotonic: Callable[[], float]) -> Result:
+def run_stages(
+    package: Package,
+    volume: Volume,
+    identity: RunIdentity,
+    networks: Networks,
+    monotonic: Callable[[], float],
+    *,
+    wants_scores: bool = False,
+) -> Result:
     """Run a package on a volume: Analysed with its findings on the source grid, or NotAnalysed with the first stage's reason.
 
-    The same inputs give the same result, but for the seconds of its stages, which `monotonic` tells.
+    The same inputs give the same result, but for the seconds of its stages, which `monotonic` tells. `wants_scores`: with the score of
+    each voxel, where a stage gives one and the images have a place in the patient; they change nothing else.
     """
+    scored = _find_scored(package) if wants_scores and volume.geometry.lps_from_index is not None else None
     made: dict[str, Made] = {}
     records: list[StageRecord] = []
     for stage in package.manifest.stages:
         start = monotonic()
-        given = _run(stage, volume, made, package, networks)
+        given = _run(stage, volume, made, package, networks, wants_scores=stage.name == scored)
         counts = () if isinstance(given, Reason) else _counts(given, volume)
         records.append(StageRecord(name=stage.name, kind=stage.kind, seconds=round(monotonic() - start, 3), given=counts))
         if isinstance(given, Reason):
@@ -114,7 +126,19 @@ def run_stages(package: Package, volume: Volume, identity: RunIdentity, networks
     return _analysed(package, volume, identity, made, tuple(records))
 
 
-def _run(stage: Stage, volume: Volume, made: Mapping[str, Made], package: Package, networks: Networks) -> Made | Reason:
+def _find_scored(package: Package) -> str | None:
+    """The stage whose scores of each voxel a result carries: the last one that gives any, since it is what the outputs come from."""
+    stages = [
+        stage.name
+        for stage in package.manifest.stages
+        if isinstance(stage, NetworkSegment) or (isinstance(stage, HeatMapDetect) and stage.activation == "sigmoid")
+    ]
+    return stages[-1] if stages else None
+
+
+def _run(
+    stage: Stage, volume: Volume, made: Mapping[str, Made], package: Package, networks: Networks, *, wants_scores: bool
+) -> Made | Reason:
     """What one stage makes of the volume and of the stages before it."""
     if isinstance(stage, NetworkSegment | HeatMapDetect | NetworkClassify):
         stage = _as_tuned(stage, networks.batch(package, stage.model))
@@ -122,14 +146,17 @@ def _run(stage: Stage, volume: Volume, made: Mapping[str, Made], package: Packag
         case ThresholdSegment():
             return _within_limits(find_lungs(volume, stage), volume, stage, stage.smallest_ml)
         case NetworkSegment():
-            labels = find_labels(volume, stage, networks.network(package, stage.model))
-            return labels if isinstance(labels, Reason) else _within_limits(labels, volume, stage, 0.0)
+            found = find_labels(volume, stage, networks.network(package, stage.model), wants_scores=wants_scores)
+            if isinstance(found, Reason):
+                return found
+            segmented = _within_limits(found.labels, volume, stage, 0.0)
+            return segmented if isinstance(segmented, Reason) else replace(segmented, scores=found.scores)
         case BlobDetect():
             return _capped(find_blobs(volume, _labels(made, stage.inside), stage), stage.at_most)
         case HeatMapDetect():
             inside = None if stage.inside is None else _labels(made, stage.inside)
-            peaks = find_peaks(volume, inside, stage, networks.network(package, stage.model))
-            return peaks if isinstance(peaks, Reason) else _capped(peaks, stage.at_most)
+            peaks = find_peaks(volume, inside, stage, networks.network(package, stage.model), wants_scores=wants_scores)
+            return peaks if isinstance(peaks, Reason) else replace(_capped(peaks.candidates, stage.at_most), scores=peaks.scores)
         case NetworkClassify():
             passing = find_passing(volume, _candidates(made, stage.of), stage, networks.network(package, stage.model))
             return passing if isinstance(passing, Reason) else Found(passing)
@@ -156,9 +183,9 @@ def _as_tuned(
 def regions_of(made: Mapping[str, Made], name: str, volume: Volume) -> tuple[Region, ...]:
     """The regions of a stage: each label's, each candidate's; a candidate that has no outline is a ball of its radius."""
     match made[name]:
-        case Segmented(labels):
+        case Segmented(labels=labels):
             return regions_of_labels(labels)
-        case Found(candidates):
+        case Found(candidates=candidates):
             return regions_of_candidates(candidates, grid_of(volume.geometry))
         case Grown(regions) | Measured(_, regions):
             return regions
@@ -190,12 +217,12 @@ def _candidates(made: Mapping[str, Made], name: str) -> tuple[Candidate, ...]:
 def _counts(given: Made, volume: Volume) -> tuple[tuple[str, float], ...]:
     """What a stage gave, in numbers, for people."""
     match given:
-        case Segmented(labels):
+        case Segmented(labels=labels):
             voxel_mm3 = grid_of(volume.geometry).voxel_mm3
             counts = count_voxels(labels)
             volumes = ((f"label {value} (mL)", round(float(n) * voxel_mm3 / 1000, 1)) for value, n in enumerate(counts) if value and n)
             return tuple(volumes)
-        case Found(candidates):
+        case Found(candidates=candidates):
             return (("candidates", float(len(candidates))),)
         case Grown(regions) | Measured(_, regions):
             return (("regions", float(len(regions))),)
@@ -231,6 +258,7 @@ def _analysed(
         predecessor_key=identity.predecessor_key,
         body_map=next((find_body_map(sides, grid_of(volume.geometry)) for sides in labels.values()), None),
         pictures=make_pictures(volume, findings, identity.modality),
+        scores=next((given.scores for given in made.values() if isinstance(given, Segmented | Found) and given.scores is not None), None),
     )
 
 

@@ -1,5 +1,6 @@
 """Label maps by a network over the volume, on the source grid."""
 
+from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
@@ -7,20 +8,31 @@ from scipy import ndimage
 
 from dicom_node.package import NetworkSegment, Window
 from dicom_node.package.stages import Limits
-from dicom_node.values import Reason, Volume
+from dicom_node.values import Reason, ScoreMap, Volume
 from dicom_node.values.reasons import NotANumber, OutsideLimits
 
 from .inputs import Floats, Labels, grid_of, labels_on_source, prepare
+from .scores import make_score_map, quantise, sigmoid, with_room
 from .windows import Network, is_finite, slide, with_channels
 
 
-def find_labels(volume: Volume, stage: NetworkSegment, network: Network) -> Labels | Reason:
-    """The network's label map, 0 is background, on the source grid; NotANumber where any of its values is none.
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelMap:
+    """Labels, 0 is background, on the source grid; and the scores that they were chosen by, where these were wanted."""
 
-    Logits are averaged over windows; the choice of a label is made on the network's grid, its outline is interpolated back.
+    labels: Labels
+    scores: ScoreMap | None = None
+
+
+def find_labels(volume: Volume, stage: NetworkSegment, network: Network, *, wants_scores: bool = False) -> LabelMap | Reason:
+    """The network's label map; NotANumber where any of its values is none.
+
+    Logits are averaged over windows; the choice of a label is made on the network's grid, its outline is interpolated back. The score of
+    a voxel is that it is anything but background.
     """
     values, grid = prepare(volume, stage.input, stage.intensity)
     labels = np.zeros(grid.shape, dtype=np.uint8)
+    scores = with_room(grid) if wants_scores else None
     window = _window(stage, grid.shape)
     run = _slice_wise(network) if stage.slice_wise else network
     for first, output in slide(values, window, with_channels(run, window, stage.model)):
@@ -28,8 +40,12 @@ def find_labels(volume: Volume, stage: NetworkSegment, network: Network) -> Labe
             return NotANumber(stage.name)
         for number in range(output.shape[1]):  # of a whole slab the places of the largest values take twice the volume
             labels[first + number] = _choose(output[:, number], stage)
+            if scores is not None:
+                scores[first + number] = quantise(_score(output[:, number], stage))
     labels = _clean(labels, stage, grid.voxel_mm3)
-    return labels_on_source(labels, grid, grid_of(volume.geometry))
+    source = grid_of(volume.geometry)
+    made = None if scores is None else make_score_map(stage.name, scores, grid, source)
+    return LabelMap(labels_on_source(labels, grid, source), made)
 
 
 def _window(stage: NetworkSegment, shape: tuple[int, int, int]) -> Window | None:
@@ -64,6 +80,19 @@ def _choose(output: Floats, stage: NetworkSegment) -> Labels:
             logit = np.float32(np.log(stage.threshold / (1 - stage.threshold)))
             best = output.argmax(axis=0)
             return np.where(output.max(axis=0) > logit, best + 1, 0).astype(np.uint8)
+        case _:
+            assert_never(stage.activation)
+
+
+def _score(output: Floats, stage: NetworkSegment) -> Floats:
+    """(channels, rows, columns) to the score that a voxel is not background: of masks on their own, the highest one's."""
+    strongest = output.max(axis=0)
+    match stage.activation:
+        case "argmax":
+            shares = np.exp(output - strongest)
+            return np.asarray(1 - shares[0] / shares.sum(axis=0), dtype=np.float32)
+        case "sigmoid":
+            return sigmoid(strongest)
         case _:
             assert_never(stage.activation)
 

@@ -8,6 +8,7 @@ from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest
 from .objects import DeliveryState, DicomObject, ObjectKind, Priority, Proof, Provider, ReportRef, Role, StorePriority
 from .reasons import Reason
 from .result import (
+    SCORE_STEPS,
     Analysed,
     BodyMap,
     Finding,
@@ -21,6 +22,7 @@ from .result import (
     Reservation,
     Result,
     ResultIdentity,
+    ScoreMap,
     Stage,
     Withdrawn,
     WithdrawnAt,
@@ -30,6 +32,7 @@ from .series import CompletenessRule, SeriesHeaders, StoredSeries
 from .tuning import Trial
 
 __all__ = [
+    "SCORE_STEPS",
     "DIMENSION_KEYWORDS",
     "AETitle",
     "Accepted",
@@ -85,6 +88,7 @@ __all__ = [
     "Result",
     "ResultIdentity",
     "Role",
+    "ScoreMap",
     "SeriesHeaders",
     "Stage",
     "StoredSeries",

@@ -15,6 +15,8 @@ class Role(StrEnum):
     KEY_IMAGES = "key-images"
     OUTLINES = "outlines"
     REJECTION = "rejection"  # says of earlier objects that they are not to be used any more
+    CONTOURS = "contours"
+    SCORES = "scores"
 
 
 class ObjectKind(StrEnum):
@@ -32,6 +34,8 @@ class ObjectKind(StrEnum):
     PAGE = "page"
     KEY_IMAGES = "key-images"
     OUTLINES = "outlines"
+    CONTOURS = "contours"
+    SCORES = "scores"
     REJECTION = "rejection"  # never configured: it is made of what was sent
 
 

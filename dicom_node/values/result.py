@@ -144,6 +144,22 @@ class Picture:
     reduced_by: int = 1
 
 
+SCORE_STEPS = 65535  # a score is written as so many parts of 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreMap:
+    """The score, between 0 and 1, that the stage of this name gave each voxel that its network saw: for people who work on models.
+
+    `scores` is uint16, (slices, rows, columns), read-only, in 65535ths. They lie on the network's own grid, as far as it lies within the
+    source's, with its axes in the order and the sense of the source's; `lps_from_index` maps (slice, row, column, 1) to LPS millimetres.
+    """
+
+    stage: str
+    scores: npt.NDArray[np.uint16]
+    lps_from_index: Affine
+
+
 @dataclass(frozen=True, slots=True)
 class PatientDigests:
     """Whose study it is, by digests that only who has the site's secret can make, and its day (DA). None: absent in the header.
@@ -178,7 +194,7 @@ class Analysed:
 
     `looked_for` names what the package can find. `threshold` is the operating point that the findings passed, or None. `pictures` show
     the slices on which the first findings are largest; results that were kept by older versions have none. `body_map` is None where
-    no stage tells the sides, `comparison` where there was no prior.
+    no stage tells the sides, `comparison` where there was no prior, `scores` where nobody wanted them or no stage gives any.
     """
 
     key: str
@@ -195,6 +211,7 @@ class Analysed:
     pictures: tuple[Picture, ...] = ()
     body_map: BodyMap | None = None
     comparison: Comparison | None = None
+    scores: ScoreMap | None = None
 
 
 @dataclass(frozen=True, slots=True)

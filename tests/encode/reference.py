@@ -1,7 +1,7 @@
 """The objects that highdicom makes of a whole result, frame by frame and group by group: what the node's way in bulk is held against."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from dicom_node.encode import seg, sr
+from dicom_node.encode import scores, seg, sr
 from dicom_node.encode.inputs import Inputs
 from dicom_node.values import Analysed, ObjectKind
 from tests.encode.results import raw_value
@@ -79,14 +79,27 @@ def make_with_highdicom(inputs: Inputs) -> Dataset:
     _, rows, columns = result.geometry.shape
     stand_ins = []
     for index in slices:
-        stand_in = seg._stand_in(inputs, index, columns)
+        stand_in = seg.stand_in(inputs, index, columns)
         stand_in.Rows, stand_in.SOPInstanceUID = rows, f"2.25.{index + 1}"
         stand_ins.append(stand_in)
     kind = inputs.profile.segmentation
     assert kind is not None
     made = seg._make(inputs, kind, stand_ins, make_pixels(result)[slices])
     _refer_to_sources(made, inputs)
-    seg._name_dimensions(made, inputs.uids(kind))
+    seg.name_dimensions(made, inputs.uids(kind))
+    return made
+
+
+def make_map_with_highdicom(inputs: Inputs, nearest: Sequence[int]) -> Dataset:
+    """All scores as pixels, on sources that lie where the frames do; `nearest` are the slices of the images that stand nearest."""
+    assert inputs.result.scores is not None
+    held = inputs.result.scores
+    shape = held.scores.shape[1], held.scores.shape[2]
+    stand_ins = [scores.place_on(inputs, held, number, shape) for number in range(len(held.scores))]
+    for number, stand_in in enumerate(stand_ins):
+        stand_in.SOPInstanceUID = f"2.25.{number + 1}"
+    made = scores.make_map(inputs, ObjectKind.SCORES, stand_ins, held.scores)
+    _refer_to_sources(made, inputs, nearest)
     return made
 
 
@@ -112,8 +125,11 @@ def _masks(result: Analysed, whole: npt.NDArray[np.integer]) -> Iterator[tuple[n
         yield whole[z : z + depth, y : y + height, x : x + width], one.mask.voxels, one.number
 
 
-def _refer_to_sources(segmentation: Dataset, inputs: Inputs) -> None:
+def _refer_to_sources(segmentation: Dataset, inputs: Inputs, nearest: Sequence[int] | None = None) -> None:
+    """Name the images in place of the stand-ins, which are numbered as the slices are, or stand for those of `nearest`."""
     frames, instances = inputs.result.geometry.frames, inputs.instances
+    if nearest is not None:
+        frames = tuple(frames[index] for index in nearest)
     named = [  # read before any is changed: frames of two segments on one slice share their item
         (reference, int(str(reference.ReferencedSOPInstanceUID).rpartition(".")[2]) - 1)
         for item in segmentation.PerFrameFunctionalGroupsSequence

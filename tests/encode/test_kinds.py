@@ -23,6 +23,8 @@ _SEGMENTATION, _CAPTURE = ObjectKind.SEGMENTATION, ObjectKind.CAPTURE
         ([_SEGMENTATION, _3D, _CAPTURE], [_SEGMENTATION], [_CAPTURE, _3D], [(_SEGMENTATION, _CAPTURE)]),
         ([ObjectKind.MAMMOGRAPHY_CAD], [ObjectKind.MAMMOGRAPHY_CAD], [_COMPREHENSIVE], [(ObjectKind.MAMMOGRAPHY_CAD, _COMPREHENSIVE)]),
         ([ObjectKind.LABEL_MAP], [ObjectKind.LABEL_MAP], [_SEGMENTATION], [(ObjectKind.LABEL_MAP, _SEGMENTATION)]),
+        ([_3D, ObjectKind.SCORES], [ObjectKind.SCORES], [_3D], [(ObjectKind.SCORES, None)]),
+        ([_3D, ObjectKind.CONTOURS], [ObjectKind.CONTOURS], [_3D, ObjectKind.OUTLINES], [(ObjectKind.CONTOURS, ObjectKind.OUTLINES)]),
     ],
 )
 def test_a_destination_gets_the_next_best_and_each_once(

@@ -22,7 +22,7 @@ from tests.encode.test_reports import OF_GROUPS, with_objects
 from tests.make import base_anatomy, make_series
 from tests.places import REPOSITORY
 
-KINDS = [ObjectKind.SEGMENTATION, *OF_GROUPS, ObjectKind.REPORT_TEXT, ObjectKind.REGIONS]
+KINDS = [ObjectKind.SEGMENTATION, *OF_GROUPS, ObjectKind.REPORT_TEXT, ObjectKind.REGIONS, ObjectKind.CONTOURS]
 MASS = CodedConcept("4147007", "SCT", "Mass")
 
 Key = tuple[str, str]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_node.infer.detect import by_strength, find_blobs, find_peaks
+from dicom_node.infer.detect import Peaks, by_strength, find_blobs, find_peaks
 from dicom_node.infer.regions import Candidate, merge_near
 from dicom_node.package import BlobDetect, HeatMapDetect, Input, Intensity
 from dicom_node.values import Volume
@@ -114,8 +114,10 @@ def test_maxima_of_a_heat_map_become_candidates_with_scores() -> None:
         (56, 60, 64),
         (1.5, 1.25, 1.25),
     )
-    found = find_peaks(volume, None, HEAT, heat)
-    assert isinstance(found, tuple)
+    peaks = find_peaks(volume, None, HEAT, heat)
+    assert isinstance(peaks, Peaks)
+    assert peaks.scores is None
+    found = peaks.candidates
     assert len(found) == 2
     for centre, _ in BALLS:
         assert min(np.linalg.norm(np.subtract(one.centre_lps, centre)) for one in found) < 2.0
@@ -126,8 +128,9 @@ def test_a_heat_map_outside_the_mask_counts_for_nothing() -> None:
     volume = lung_with(*BALLS)
     mask = everywhere(volume)
     mask[:, :, 32:] = 0
-    found = find_peaks(volume, mask, HEAT, heat)
-    assert isinstance(found, tuple)
+    peaks = find_peaks(volume, mask, HEAT, heat)
+    assert isinstance(peaks, Peaks)
+    found = peaks.candidates
     assert found
     assert all(one.centre_lps[0] < 2.0 for one in found)
 

@@ -8,7 +8,7 @@ import pytest
 from dicom_node import assemble
 from dicom_node.infer.inputs import grid_of
 from dicom_node.infer.process import Candidate, Sessions, find_blobs, find_lungs, grow
-from dicom_node.infer.segment import check_limits, find_labels
+from dicom_node.infer.segment import LabelMap, check_limits, find_labels
 from dicom_node.package import BlobDetect, GrowthSegment, Input, Intensity, NetworkSegment, ThresholdSegment
 from dicom_node.package.stages import Limits
 from dicom_node.values import Geometry, Volume
@@ -100,8 +100,8 @@ def test_a_foreign_network_finds_the_brain_of_a_sagittal_series(shared_data: Pat
         kind="segment", by="network", name="brain", model="bright.onnx", input=Input(orientation="LIA", spacing_mm=(1.0, 1.0, 1.0)),
         intensity=Intensity(clip=(0.0, highest), scale="to-unit"),
     )  # fmt: skip
-    labels = find_labels(volume, stage, Sessions(2).network(package, "bright.onnx"))
-    assert isinstance(labels, np.ndarray)
-    white_ml, grey_ml = sides_ml(volume, labels)
+    found = find_labels(volume, stage, Sessions(2).network(package, "bright.onnx"))
+    assert isinstance(found, LabelMap)
+    white_ml, grey_ml = sides_ml(volume, found.labels)
     assert white_ml == pytest.approx(514, rel=0.15)
     assert grey_ml == pytest.approx(623, rel=0.15)

@@ -12,7 +12,14 @@ from dicom_node.values import ObjectKind, Role
 from .sites import Site
 
 # What says something of regions alone: there is none where nothing was found.
-OF_FINDINGS = (ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP, ObjectKind.REGIONS, ObjectKind.OUTLINES, ObjectKind.KEY_IMAGES)
+OF_FINDINGS = (
+    ObjectKind.SEGMENTATION,
+    ObjectKind.LABEL_MAP,
+    ObjectKind.REGIONS,
+    ObjectKind.OUTLINES,
+    ObjectKind.KEY_IMAGES,
+    ObjectKind.CONTOURS,
+)
 # What can say that nothing was analysed.
 SPEAKING = [kind for kind in encode.KINDS if encode.KINDS[kind].role in (Role.REPORT, Role.PAGE, Role.CAPTURE)]
 _SEGMENTATIONS = tuple(encode.KINDS[kind].sop_class_uid for kind in (ObjectKind.SEGMENTATION, ObjectKind.LABEL_MAP))

@@ -81,6 +81,15 @@ def _highdicom_seg(_: Path, dataset: Dataset) -> list[str]:
     return []
 
 
+def _highdicom_map(_: Path, dataset: Dataset) -> list[str]:
+    """Its values are scores, and lie in the patient as one volume."""
+    try:
+        values = hd.pm.ParametricMap.from_dataset(dataset).get_volume(apply_real_world_transform=True).array
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        return [f"highdicom: {error}"]
+    return [] if values.min() >= 0 and values.max() <= 1 else [f"scores from {values.min()} to {values.max()}"]
+
+
 def _pixels(_: Path, dataset: Dataset) -> list[str]:
     """An 8-bit picture with something on it."""
     pixels = dataset.pixel_array
@@ -101,6 +110,8 @@ _READERS: dict[str, tuple[Callable[[Path, Dataset], list[str]], ...]] = {
     "1.2.840.10008.5.1.4.1.1.66.4": (_dcmdump, _highdicom_seg),
     "1.2.840.10008.5.1.4.1.1.66.7": (_dcmdump, _highdicom_seg),
     "1.2.840.10008.5.1.4.1.1.11.1": (_dcmpschk,),
+    "1.2.840.10008.5.1.4.1.1.481.3": (_dcmdump,),
+    "1.2.840.10008.5.1.4.1.1.30": (_dcmdump, _highdicom_map),
     "1.2.840.10008.5.1.4.1.1.7": (_dcmdump, _pixels),
     "1.2.840.10008.5.1.4.1.1.104.1": (_dcmdump, _pdf),
 }
