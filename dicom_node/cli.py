@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -35,23 +34,14 @@ def serve(
     parent: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run the node: receive images, analyse them, deliver the results."""
-    from dicom_node.roles import lifeline, receiver, worker
-    from dicom_node.roles import serve as everything
+    from dicom_node.roles import lifeline
 
     settings = _load(config)
     start_logging(settings.node.log_level)
     if parent:
         lifeline.die_with_parent(parent)
-    clock = SystemClock()
-    programs: dict[str, Callable[[], int]] = {
-        "": lambda: everything.run(settings, clock),
-        "receiver": lambda: receiver.run(settings, clock),
-        "worker": lambda: worker.run(settings, clock, slot),
-    }
-    if role not in programs:
-        raise typer.BadParameter(f"{role}: receiver or worker")
     try:
-        status = programs[role]()
+        status = _run_role(role, settings, slot)
     except SettingsError as error:
         _refuse(error)
     except SchemaTooOld as error:
@@ -147,6 +137,7 @@ def replay(
 
 jobs = typer.Typer(no_args_is_help=True, help="What is to be done, and what could not be done: look at it, and try it again or end it.")
 app.add_typer(jobs, name="jobs")
+_LONGEST_NAME = 64
 JobArgument = Annotated[str, typer.Argument(help="As `jobs list` shows it: study/…, send/…/DESTINATION or look/….")]
 
 
@@ -210,6 +201,29 @@ def rerun(
     _say(rerun_one(_load(config), study, SystemClock()))
 
 
+@jobs.command("withdraw")
+def withdraw(
+    study: Annotated[str, typer.Argument(help="Study Instance UID, or the key that log lines have.")],
+    reason: Annotated[str, typer.Option(help="wrong-patient, wrong-images, result-wrong or not-for-care.")],
+    by: Annotated[str, typer.Option(help="Who says so, for the record; the user of this machine is recorded in any case.")] = "",
+    package: Annotated[str, typer.Option(help="Only what this model package said of the study.")] = "",
+    config: ConfigOption = Path("config/node.toml"),
+) -> None:
+    """Withdraw what was said of a study: every destination that has it is told, and it is sent nowhere any more. For good.
+
+    What a destination takes: a rejection note (`rejection_notes`), and a report, picture or page that says that the result is withdrawn,
+    and why. What other images or another model lead to later is another result, which names the withdrawal.
+    """
+    from dicom_node.roles.jobs import REASONS
+    from dicom_node.roles.jobs import withdraw as withdraw_study
+
+    if reason not in REASONS:
+        raise typer.BadParameter(f"--reason {reason}: one of {', '.join(REASONS)}")
+    if len(by) > _LONGEST_NAME or not by.isprintable():
+        raise typer.BadParameter(f"--by: at most {_LONGEST_NAME} printable characters")
+    _say(withdraw_study(_load(config), study, reason, SystemClock(), package=package, by=by))
+
+
 models = typer.Typer(no_args_is_help=True, help="The model packages in service.")
 app.add_typer(models, name="models")
 
@@ -258,6 +272,25 @@ def plan(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+def _run_role(role: str, settings: "Config", slot: int) -> int:
+    """The program of a role; gives its exit status. Each loads what it needs itself: what the worker needs takes a second and 60 MB."""
+    match role:
+        case "":
+            from dicom_node.roles import serve as everything
+
+            return everything.run(settings, SystemClock())
+        case "receiver":
+            from dicom_node.roles import receiver
+
+            return receiver.run(settings, SystemClock())
+        case "worker":
+            from dicom_node.roles import worker
+
+            return worker.run(settings, SystemClock(), slot)
+        case _:
+            raise typer.BadParameter(f"{role}: receiver or worker")
 
 
 def _load(file: Path) -> "Config":

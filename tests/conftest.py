@@ -11,8 +11,9 @@ from tests.peers.archive import Archive
 from tests.peers.bucket import ImitatedS3, start_imitated_s3
 from tests.peers.node import NodeProcess, write_node
 from tests.peers.orthanc import Orthanc, start_orthanc
+from tests.peers.ports import find_free_port
 from tests.peers.postgres import Postgres, start_postgres
-from tests.peers.tools import find_free_port, need_program
+from tests.peers.tools import need_program
 from tests.place.opening import opening
 from tests.places import SHARED
 

@@ -44,9 +44,11 @@ def ask_commitment(
         # the library's own limit for a silent line would abort it before ours is over
         association.network_timeout = line.limits.response_timeout_s + line.limits.proof_wait_s
         changed = threading.Event()  # a report has come, or the peer has hung up
+        answering: list[threading.Thread] = []
 
         def answer(event: evt.Event) -> tuple[int, None]:
             assert isinstance(event.request, N_EVENT_REPORT)
+            answering.append(threading.current_thread())
             status = take_report(event.request, event.context.transfer_syntax)
             changed.set()
             return status, None
@@ -61,6 +63,9 @@ def ask_commitment(
         if not is_answered():
             _check(line, status)
             _wait(association, line.limits.proof_wait_s, changed, is_answered)
+        # what a report says counts as soon as it is taken: its answer goes out before we release, or the peer would report again
+        for thread in tuple(answering):
+            thread.join(line.limits.response_timeout_s)
 
 
 def _request(transaction_uid: str, objects: Sequence[Acknowledged]) -> Dataset:

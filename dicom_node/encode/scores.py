@@ -1,7 +1,7 @@
 """A Parametric Map of what the model gave each voxel: scores, for people who work on models.
 
 16-bit integers, of which a Real World Value Mapping makes the score: archives and viewers that know parametric maps read these, and few of
-them floating point (docs/decisions/0024-scores-are-16-bit-integers-on-the-networks-grid.md).
+them floating point (docs/decisions/0027-scores-are-16-bit-integers-on-the-networks-grid.md).
 
 Source: PS3.3 A.75, C.8.32.
 """

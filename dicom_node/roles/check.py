@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dicom_node import deliver, infer, journal, spool, tls
+from dicom_node import deliver, journal, spool, tls
 from dicom_node.clock import Clock
 from dicom_node.config import Config, load_config
 from dicom_node.errors import InferenceError, PeerError, Problem, ProviderUnavailable, SettingsError, SpoolError
+from dicom_node.infer import process
 from dicom_node.node import load_packages
 from dicom_node.package import Package
 from dicom_node.texts import Reader, render_error, render_reason
 from dicom_node.values import PeerName, Reason
 
-from . import inference
+from .device import open_device
 from .examples import try_example
 
 
@@ -45,7 +46,7 @@ def _provider_problems(config: Config) -> list[str]:
     """What is to run the models is not part of ONNX Runtime as it is installed here."""
     provider = config.node.infer.provider
     try:
-        infer.check_provider(provider)
+        process.check_provider(provider)
     except ProviderUnavailable as error:
         text = render_error(error, Reader.ADMINISTRATOR, config.node.language)
         return [f"{config.file}: infer.provider = '{provider}': {text}"]
@@ -56,7 +57,7 @@ def _example_problems(config: Config, packages: Sequence[Package], clock: Clock)
     """A line for each package that does not pass its example, run in an inference process as the worker has one."""
     lines = []
     reader, language = Reader.ADMINISTRATOR, config.node.language
-    with infer.Device(inference.command(config.node.infer, config.tuned), clock) as device:
+    with open_device(config, clock) as device:
         for package in packages:
             match try_example(package, device, config.node.infer.tries):
                 case Reason() as reason:

@@ -8,19 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
-from dicom_node import assemble, infer, spool
+from dicom_node import assemble, spool
 from dicom_node.clock import SystemClock
-from dicom_node.config import InferSection
+from dicom_node.infer import process
 from dicom_node.log import RoleName, log_broken, start_logging
 from dicom_node.package import load_package
 from dicom_node.values import Geometry, InstanceRef, Provider, Reason, SeriesHeaders, Volume
 
 from .lifeline import die_with_parent
-
-
-def command(settings: InferSection, tuned: Path) -> tuple[str, ...]:
-    """How `infer.Device` starts this program, with the file of settings that were tuned; the descriptor comes behind it."""
-    return (sys.executable, "-m", "dicom_node.roles.inference", str(settings.threads), settings.provider, str(tuned))
 
 
 def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
@@ -29,7 +24,7 @@ def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
     _silence_libraries()
     start_logging("warning")
-    headers, frames = spool.HeadersAhead(), assemble.FramesAhead()
+    headers, frames, room = spool.HeadersAhead(), assemble.FramesAhead(), assemble.Room()
 
     def read_ahead(root: Path, instances: tuple[InstanceRef, ...]) -> None:
         for one in headers.read_ahead(root, instances):
@@ -37,21 +32,21 @@ def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
 
     def read_volume(root: Path, series: SeriesHeaders, geometry: Geometry) -> Volume | Reason:
         frames.keep({one.instance.file for one in series.instances})
-        volume = assemble.read_volume(root, series, geometry, frames.read_frames)
+        volume = assemble.read_volume(root, series, geometry, frames.read_frames, room.take)
         frames.keep(())  # of images that are in no volume
         return volume
 
-    readers = infer.Readers(
+    readers = process.Readers(
         read_headers=headers.read_headers,
         read_ahead=read_ahead,
         read_volume=read_volume,
         load_package=load_package,
         monotonic=SystemClock().monotonic,
     )
-    count = infer.count_threads(threads)
-    sessions = infer.Sessions(count, provider, infer.read_settings(tuned, infer.describe_device(count, provider)))
+    count = process.count_threads(threads)
+    sessions = process.Sessions(count, provider, process.read_settings(tuned, process.describe_device(count, provider)))
     with os.fdopen(replies, "wb") as answers:
-        infer.serve(sys.stdin.buffer, answers, readers, sessions, lambda error: log_broken(RoleName.INFERENCE, error))
+        process.serve(sys.stdin.buffer, answers, readers, sessions, lambda error: log_broken(RoleName.INFERENCE, error))
 
 
 def _silence_libraries() -> None:

@@ -2,14 +2,17 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import UID
 
-from dicom_node import encode, journal
+from dicom_node import journal
 from dicom_node.config import Config
 from dicom_node.texts import Language, render_report
 from dicom_node.values import DeliveryState, ObjectKind
+
+if TYPE_CHECKING:
+    from dicom_node import encode
 
 
 def describe_instead(one: journal.ObjectRow, beside: Sequence[journal.ObjectRow], language: Language) -> str | None:
@@ -34,6 +37,8 @@ _NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}  # n
 
 def find_kind(one: journal.ObjectRow) -> str:
     """The kind of an object as the configuration names it; its role where there is none of its class."""
+    from dicom_node import encode  # takes half a second to import, and mostly there is nothing in place of anything
+
     kinds = (kind for kind, form in encode.KINDS.items() if (form.role, form.sop_class_uid) == (one.role, one.sop_class_uid))
     return next(kinds, one.role)
 
@@ -57,7 +62,11 @@ def find_not_accepted(connection: journal.Connection, config: Config, language: 
 
 def _describe(
     name: str, wanted: Sequence[ObjectKind], refused: frozenset[str], language: Language
-) -> Iterator[tuple[encode.SteppedDown, str]]:
+) -> Iterator[tuple["encode.SteppedDown", str]]:
+    if not refused:
+        return
+    from dicom_node import encode  # as above
+
     for change in encode.step_down(wanted, refused)[1]:
         on_the_way = itertools.takewhile(lambda one: one in refused, encode.find_classes([change.wanted]))
         classes = ", ".join(map(name_class, on_the_way))

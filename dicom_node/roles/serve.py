@@ -11,7 +11,8 @@ from dicom_node.clock import Clock
 from dicom_node.config import Config
 from dicom_node.log import JournalDamaged, RoleDied, RoleName, RoleStarted, RoleStopped, log
 
-from .lifeline import DAMAGED, hold_name, stop_on_signals, wait_for_journal
+from .lifeline import stop_on_signals
+from .opening import DAMAGED, hold_name, wait_for_journal
 from .replay import rebuild_journal
 
 # A role that dies is started again after this long, doubled up to the limit, and counted anew when it lived for a while.

@@ -6,11 +6,12 @@ from dicom_node import infer
 from dicom_node.clock import Clock
 from dicom_node.config import Config
 from dicom_node.errors import InferenceError
+from dicom_node.infer import process
 from dicom_node.node import load_packages
 from dicom_node.texts import Reader, render_error
 from dicom_node.values import Trial
 
-from . import inference
+from .device import open_device
 
 _LIMIT_S = 3600.0  # for one package: a large network on a few cores takes seconds for a window
 
@@ -18,11 +19,11 @@ _LIMIT_S = 3600.0  # for one package: a large network on a few cores takes secon
 def tune_packages(config: Config, clock: Clock) -> tuple[Mapping[str, tuple[Trial, ...]], tuple[str, ...]]:
     """Every package's trials, by its name, and a line for each that could not be tried; what was found is kept in the data folder."""
     settings = config.node.infer
-    device_name = infer.describe_device(infer.count_threads(settings.threads), settings.provider)
+    device_name = process.describe_device(process.count_threads(settings.threads), settings.provider)
     trials: dict[str, tuple[Trial, ...]] = {}
     failed = []
     packages = load_packages(config)
-    with infer.Device(inference.command(settings, config.tuned), clock) as device:
+    with open_device(config, clock) as device:
         for package in packages:
             request = infer.TuneRequest(str(package.folder), package.ref.digest)
             try:
@@ -30,7 +31,7 @@ def tune_packages(config: Config, clock: Clock) -> tuple[Mapping[str, tuple[Tria
             except InferenceError as error:
                 failed.append(f"{package.folder}: {render_error(error, Reader.ADMINISTRATOR, config.node.language)}")
                 continue
-            infer.keep_settings(config.tuned, device_name, package.ref.digest, found)
+            process.keep_settings(config.tuned, device_name, package.ref.digest, found)
             trials[package.ref.name] = found
     return trials, tuple(failed)
 

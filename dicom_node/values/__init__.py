@@ -1,10 +1,10 @@
 """The vocabulary of the node: frozen values, no behaviour that reaches outside."""
 
-from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod
+from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod, SearchEnd
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .holding import CommitmentReport, Held, Holding, TakenReport, held_of
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
-from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest, derive_key, derive_uid
+from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest, derive_key, derive_uid, derive_withdrawal_key
 from .objects import DeliveryState, DicomObject, ObjectKind, Priority, Proof, Provider, ReportRef, Role, StorePriority
 from .reasons import Reason
 from .result import (
@@ -24,6 +24,8 @@ from .result import (
     ResultIdentity,
     ScoreMap,
     Stage,
+    Withdrawn,
+    WithdrawnAt,
 )
 from .selection import Accepted, Answer, AssembledSeries, FailedCondition, Refused
 from .series import CompletenessRule, SeriesHeaders, StoredSeries
@@ -80,6 +82,7 @@ __all__ = [
     "PriorRef",
     "Registration",
     "RegistrationMethod",
+    "SearchEnd",
     "ReportRef",
     "Reservation",
     "Result",
@@ -92,8 +95,11 @@ __all__ = [
     "TakenReport",
     "Trial",
     "Volume",
+    "Withdrawn",
+    "WithdrawnAt",
     "derive_digest",
     "derive_key",
     "derive_uid",
+    "derive_withdrawal_key",
     "held_of",
 ]

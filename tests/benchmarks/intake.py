@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.peers.node import MODALITY_TITLE, answers_echo, write_node
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.places import REPOSITORY
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import sleep
+from time import monotonic
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,8 @@ WORKER, INFERENCE, BOTH = "worker", "inference", "both"
 _ROLES = (WORKER, INFERENCE)
 _THIN = 24  # slices of the study before
 _LIMIT_S = 900.0
-_REST_S = 35.0  # a worker gives back twice a minute what it does not use
+_REST_S = 35.0  # a worker gives back twice a minute what it does not use: who holds the same for so long has nothing to give back
+_SAME_BYTES = 1 << 20
 _LEVEL_HU = 300.0
 
 Pixels = npt.NDArray[np.int16]
@@ -74,11 +75,10 @@ def _measure_one(memory: Memory, name: str, node: NodeProcess, archive: Archive,
     slices, size = extent
     for study, count in ((f"thin {turn}", min(_THIN, slices)), (f"whole {turn}", slices)):
         datasets = make_chest(study, count, size)
-        sleep(rest_s)
-        wait_until(lambda: len(_find_roles(node)) == len(_ROLES), limit_s=60, what="worker and inference process are not there")
-        before = {role: _read(pid, "VmRSS") for role, pid in _find_roles(node).items()}
+        wait_until_at_rest(node, rest_s)
         for pid in _find_roles(node).values():
             Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")  # VmHWM is VmRSS from here on
+        before = _resident(node)
         had = len(archive.record)
         with Modality(node.port) as modality:
             refused = [status for one in datasets if (status := modality.store(one)) != 0]
@@ -92,6 +92,19 @@ def _measure_one(memory: Memory, name: str, node: NodeProcess, archive: Archive,
         memory.ratio.add((name, role), (after[role] - before[role]) / volume_bytes)
         memory.before_mb.add((name, role), before[role] / 1e6)
     memory.ratio.add((name, BOTH), sum(after[role] - before[role] for role in _ROLES) / volume_bytes)
+
+
+def wait_until_at_rest(node: NodeProcess, rest_s: float) -> None:
+    """Wait until worker and inference process are there and have held the same memory for so long."""
+    since = [(monotonic(), _resident(node))]
+
+    def is_at_rest() -> bool:
+        now, held = monotonic(), _resident(node)
+        if held.keys() != since[0][1].keys() or any(abs(held[role] - since[0][1][role]) > _SAME_BYTES for role in held):
+            since[0] = (now, held)
+        return len(held) == len(_ROLES) and now - since[0][0] >= rest_s
+
+    wait_until(is_at_rest, limit_s=60 + 10 * rest_s, what="worker and inference process are not there, or never at rest")
 
 
 def _has_report(archive: Archive, first: int) -> bool:
@@ -142,6 +155,10 @@ def _find_roles(node: NodeProcess) -> dict[str, int]:
     assert node.process is not None
     roles = {role_of(pid): pid for pid in find_group(node.process.pid)}
     return {role: roles[role] for role in _ROLES if role in roles}
+
+
+def _resident(node: NodeProcess) -> dict[str, int]:
+    return {role: _read(pid, "VmRSS") for role, pid in _find_roles(node).items()}
 
 
 def _read(pid: int, what: str) -> int:

@@ -9,9 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from dicom_node import assemble, deliver, infer, select, spool
+from dicom_node import assemble, deliver, select, spool
 from dicom_node.config import load_config
-from dicom_node.infer.run import RunIdentity, run_stages
+from dicom_node.infer import process
 from dicom_node.node import load_packages
 from dicom_node.pipeline import make_objects
 from dicom_node.sending import Sending, find_receivers, make_destination
@@ -22,9 +22,9 @@ def main(config_file: Path, root: Path) -> None:
     config = load_config(config_file)
     packages = load_packages(config)
     sending = Sending(config, None, None, None, None, None)  # type: ignore[arg-type]  (what it keeps is not asked for)
-    sessions = infer.Sessions(infer.count_threads(config.node.infer.threads))
+    sessions = process.Sessions(process.count_threads(config.node.infer.threads))
     for package in packages:
-        run_stages(package, package.example.volume, RunIdentity("example", "", ""), sessions, time.perf_counter)
+        process.run_stages(package, package.example.volume, process.RunIdentity("example", "", ""), sessions, time.perf_counter)
     print("ready", flush=True)
     for line in sys.stdin:
         stored = codec.load(Path(line.strip()).read_bytes())
@@ -38,9 +38,9 @@ def main(config_file: Path, root: Path) -> None:
         assert isinstance(geometry, Geometry)
         volume = assemble.read_volume(root, headers, geometry)
         key = derive_digest("straight", stored.study_instance_uid)
-        identity = RunIdentity(key, stored.study_instance_uid, stored.series_instance_uid)
+        identity = process.RunIdentity(key, stored.study_instance_uid, stored.series_instance_uid)
         (package,) = (one for one in packages if one.ref.name == choice.package)
-        result = run_stages(package, volume, identity, sessions, time.perf_counter)
+        result = process.run_stages(package, volume, identity, sessions, time.perf_counter)
         destinations = [make_destination(config, name, ()) for name in find_receivers(config, stored.calling)]
         made = {one.name: make_objects(result, headers, one.profile, None, None) for one in destinations}
         for destination in destinations:

@@ -10,8 +10,6 @@ from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 
-from tests.peers.tools import find_free_port
-
 
 @contextlib.contextmanager
 def deaf_peer() -> Iterator[int]:
@@ -75,15 +73,14 @@ def relay(
     is read; after `cut_bytes` both connections are closed. It waits `pause_s` after each 16 KiB and holds little itself.
     """
     stop = threading.Event()
-    own = find_free_port()
-    with socket.create_server(("127.0.0.1", own)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         copy_there = functools.partial(_copy_there, read_bytes=read_bytes, cut_bytes=cut_bytes, pause_s=pause_s, stop=stop)
         thread = threading.Thread(target=_serve, args=(listener, port, titles, copy_there, stop))
         thread.start()
         try:
-            yield own
+            yield int(listener.getsockname()[1])
         finally:
             stop.set()
             thread.join()

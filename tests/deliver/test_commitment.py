@@ -1,5 +1,6 @@
 """Storage commitment is asked for; its report is taken wherever it comes on our association, and nothing is made up."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,7 @@ from dicom_node.errors import NoCommitment, PeerUnreachable, StatusRefused
 from dicom_node.values import PeerName, derive_uid
 from tests.deliver.objects import Listener, acknowledged, peer_at, write_result
 from tests.peers.archive import Archive
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 PACS = PeerName("pacs")
 LIMITS = DeliverSection(connect_timeout_s=5.0, response_timeout_s=5.0, proof_wait_s=5.0)
@@ -72,6 +73,28 @@ def test_the_report_comes_after_or_before_the_response(archive: Archive, result:
 
 def test_our_answer_is_what_the_taker_says(archive: Archive, result: tuple[Path, Path]) -> None:
     _ask(archive.port, result, Taker(0x0115))
+    assert archive.wait_for(lambda here: here.commitment_statuses == [0x0115], limit_s=5)
+
+
+def test_an_association_is_not_released_before_its_report_is_answered(archive: Archive, result: tuple[Path, Path]) -> None:
+    """What a report says is durable before it is answered: who looks in between sees an answer, and has nothing to wait for any more."""
+    taker = Taker(0x0115)
+    seen = threading.Event()
+
+    def take(report: N_EVENT_REPORT, transfer_syntax_uid: str) -> int:
+        status = taker.take(report, transfer_syntax_uid)
+        assert seen.wait(5)
+        archive.wait_for(lambda here: here.commitment_statuses != [], limit_s=0.5)  # as long as a machine takes that is busy
+        return status
+
+    def is_answered() -> bool:
+        if taker.is_answered():
+            seen.set()
+        return taker.is_answered()
+
+    ask_commitment(
+        Line(PACS, peer_at(archive.port), "NODE", LIMITS), TRANSACTION, acknowledged(result), take_report=take, is_answered=is_answered
+    )
     assert archive.wait_for(lambda here: here.commitment_statuses == [0x0115], limit_s=5)
 
 

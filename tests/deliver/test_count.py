@@ -24,7 +24,7 @@ from dicom_node.values import PeerName, derive_uid
 from tests.deliver.objects import LIMITS, Listener, peer_at
 from tests.make.series import make_series, write_series
 from tests.peers.archive import Archive
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 PACS = PeerName("pacs")
 

@@ -14,7 +14,7 @@ from dicom_node.errors import PeerUnreachable, TitleUnknown
 from dicom_node.values import Held, PeerName, Proof
 from tests.deliver.objects import LIMITS, Listener, acknowledged, peer_at, write_result
 from tests.peers.archive import Archive
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 PACS = PeerName("pacs")
 

@@ -30,7 +30,8 @@ from tests.deliver.objects import LIMITS, peer_at, write_result
 from tests.deliver.odd_peers import deaf_peer, full_peer, relay, talkative_peer
 from tests.peers.archive import Archive, digest_of_data_set
 from tests.peers.node import answers_echo
-from tests.peers.tools import find_free_port, need_program
+from tests.peers.ports import find_free_port
+from tests.peers.tools import need_program
 from tests.peers.waiting import wait_until
 
 PACS = PeerName("pacs")

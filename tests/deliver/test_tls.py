@@ -31,7 +31,7 @@ from tests.deliver.objects import LIMITS, peer_at, write_result
 from tests.deliver.odd_peers import deaf_peer
 from tests.peers.archive import Archive, digest_of_data_set
 from tests.peers.certificates import Authority, Pair, answerer_context
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 
 PACS = PeerName("pacs")

@@ -19,6 +19,7 @@ from pynetdicom import AE, build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove, Verification
 
 from dicom_node.deliver.checkpoint import guard
+from tests.peers.ports import find_free_port
 from tests.places import LUNG_NODULE, REPOSITORY
 
 from .study import DemoFailed, Instance, Study
@@ -50,7 +51,7 @@ class Programs:
 
     def start(self) -> None:
         """Start both and come back when both answer."""
-        self.node_port = _find_free_port()
+        self.node_port = find_free_port()
         peer = f"node={NODE}:127.0.0.1:{self.node_port}"
         arguments = ["-m", "tests.peers.archive", "--folder", str(self.archive_folder), "--aet", ARCHIVE, "--peer", peer]
         archive = self._run("archive.log", arguments, stdout=subprocess.PIPE)
@@ -193,9 +194,3 @@ def _answers(port: int) -> bool:
     association.send_c_echo()
     association.release()
     return True
-
-
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,7 +8,8 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 
-from dicom_node import follow, infer
+from dicom_node import follow
+from dicom_node.infer import process
 from dicom_node.package import load_package
 from dicom_node.values import Analysed, PriorRef, Volume
 from tests.follow.phantoms import Motion
@@ -42,8 +43,8 @@ def scan(nodules: tuple[Nodule, ...], motion: Motion) -> Volume:
 
 def analyse(volume: Volume, key: str) -> Analysed:
     package = load_package(Path(REPOSITORY) / "models" / "ct-lung-nodule")
-    identity = infer.RunIdentity(key, "1.2", "1.2.3")
-    result = infer.run_stages(package, volume, identity, infer.Sessions(infer.count_threads()), monotonic)
+    identity = process.RunIdentity(key, "1.2", "1.2.3")
+    result = process.run_stages(package, volume, identity, process.Sessions(process.count_threads()), monotonic)
     assert isinstance(result, Analysed), result
     return result
 

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from dicom_node import infer
 from dicom_node.errors import SpoolFailed
+from dicom_node.infer import process
 from dicom_node.package import Package, load_package
 from dicom_node.values import Geometry, InstanceRef, Reason, SeriesHeaders
 from dicom_node.values.reasons import NoPixels
@@ -68,11 +68,11 @@ def main(mode: str, replies: int) -> None:
         sys.exit(7)
     if mode == "babble":
         os.write(replies, b"this is no reply\n")
-    readers = infer.Readers(
+    readers = process.Readers(
         read_headers=read_headers, read_ahead=read_ahead, read_volume=read_volume, load_package=load, monotonic=time.monotonic
     )
     with os.fdopen(replies, "wb") as answers:
-        infer.serve(sys.stdin.buffer, answers, readers, infer.Sessions(1), forget)
+        process.serve(sys.stdin.buffer, answers, readers, process.Sessions(1), forget)
 
 
 if __name__ == "__main__":

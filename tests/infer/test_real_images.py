@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dicom_node import assemble
-from dicom_node.infer import Candidate, Sessions, find_blobs, find_lungs, grow
 from dicom_node.infer.inputs import grid_of
+from dicom_node.infer.process import Candidate, Sessions, find_blobs, find_lungs, grow
 from dicom_node.infer.segment import LabelMap, check_limits, find_labels
 from dicom_node.package import BlobDetect, GrowthSegment, Input, Intensity, NetworkSegment, ThresholdSegment
 from dicom_node.package.stages import Limits

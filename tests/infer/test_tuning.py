@@ -16,7 +16,7 @@ from dicom_node.infer.sessions import Sessions, Setting
 from dicom_node.infer.tuning import choose, describe_device, keep_settings, read_settings, try_settings
 from dicom_node.infer.windows import Network
 from dicom_node.package import Package, load_package
-from dicom_node.roles import inference
+from dicom_node.roles.device import command
 from dicom_node.values import Analysed, Provider, Trial, codec
 
 from .examples import bright_package, inside_ball, make_volume, nodule_package, write_network
@@ -112,7 +112,7 @@ def test_a_tuned_network_gets_its_threads_and_its_batch_and_gives_the_same(tmp_p
 
 def test_the_inference_process_tries_them(tmp_path: Path) -> None:
     package = bright_package(tmp_path / "package", 450.0)
-    with infer.Device(inference.command(InferSection(threads=2), tmp_path / "tuned.json"), SystemClock()) as device:
+    with infer.Device(command(InferSection(threads=2), tmp_path / "tuned.json"), SystemClock()) as device:
         request = infer.TuneRequest(str(package.folder), package.ref.digest)
         trials = device.try_settings(request, time_limit_s=60.0, memory_limit_mb=2000)
     assert {(trial.threads, trial.batch) for trial in trials} == set(itertools.product((1, 2), (1, 2, 4)))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dicom_node import infer
+from dicom_node.infer import process
 from dicom_node.package import find_failure, load_package
 from dicom_node.values import Analysed, Finding
 
@@ -94,8 +94,8 @@ def chest_slab() -> npt.NDArray[np.int16]:
 def run(folder: Path) -> Analysed:
     """What a package makes of its example."""
     package = load_package(folder)
-    identity = infer.RunIdentity("example", "", "")
-    result = infer.run_stages(package, package.example.volume, identity, infer.Sessions(infer.count_threads()), monotonic)
+    identity = process.RunIdentity("example", "", "")
+    result = process.run_stages(package, package.example.volume, identity, process.Sessions(process.count_threads()), monotonic)
     if not isinstance(result, Analysed):
         raise SystemExit(f"the package does not analyse its example: {result.reason}")
     return result

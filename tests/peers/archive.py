@@ -203,6 +203,7 @@ class Archive:
     # -- what it answers ---------------------------------------------------------------------------------------------
 
     def _on_requested(self, event: Event) -> None:
+        guard(event.assoc)  # reports of commitment go out from a thread of their own
         if self.answers.reject is not None and event.assoc.is_acceptor:
             event.assoc.acse.send_reject(*self.answers.reject)
             event.assoc.is_rejected = True

@@ -17,8 +17,10 @@ from typing import Any
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from dicom_node.config import load_config
 from dicom_node.deliver.checkpoint import guard
-from tests.peers.tools import find_free_port
+from dicom_node.roles.status import find_status
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.places import LUNG_NODULE
 
@@ -103,6 +105,19 @@ class NodeProcess:
     def status(self, *arguments: str) -> Any:
         """What `dicom-node status --json` prints."""
         return json.loads(self.run("status", "--json", *arguments).stdout)
+
+    def look(self, study: str = "", limit: int = 1000) -> Any:
+        """What `status` would give, asked in this process: who waits asks often, and a command takes a second from what it waits for."""
+        own = dict(self.environment)
+        database = own.pop("DICOM_NODE_DATABASE", None)
+        if own:  # another program, or a place that only its environment names
+            return self.status("--limit", str(limit), *([study] if study else []))
+        config = load_config(self.config)
+        if database is not None:
+            config = config.model_copy(update={"database": database})
+        found = find_status(config, study, limit, config.node.language)
+        assert found is not None, f"no study {study}"
+        return json.loads(json.dumps(found))
 
     def run(self, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """One command of the node with this configuration, which must succeed."""

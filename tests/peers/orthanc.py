@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.peers.tools import find_free_port, need_program
+from tests.peers.ports import find_free_port
+from tests.peers.tools import need_program
 from tests.peers.waiting import wait_until
 
 _PLUGINS = Path("/usr/share/orthanc/plugins")

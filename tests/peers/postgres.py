@@ -16,7 +16,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.peers.tools import find_free_port, give_up
+from tests.peers.ports import find_free_port
+from tests.peers.tools import give_up
 from tests.peers.waiting import wait_until
 
 LIMIT_S = 60.0

@@ -10,7 +10,7 @@ import pytest
 from tests.make import base_anatomy, make_series, write_dataset
 from tests.peers.node import NodeProcess, answers_echo, find_group
 from tests.peers.orthanc import Orthanc, start_orthanc
-from tests.peers.tools import find_free_port, find_program
+from tests.peers.tools import find_program
 from tests.peers.waiting import wait_until
 
 
@@ -88,7 +88,3 @@ def test_programs_of_our_own_packages_are_not_taken_for_the_machines(tmp_path: P
 def test_a_condition_that_never_comes_is_told() -> None:
     with pytest.raises(AssertionError, match=r"not within 0\.1 s: nothing came"):
         wait_until(lambda: False, limit_s=0.1, what="nothing came")
-
-
-def test_free_ports_are_free() -> None:
-    assert not answers_echo(find_free_port())

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -33,10 +32,3 @@ def give_up(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
-
-
-def find_free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,7 +15,7 @@ from dicom_node.place.bucket import Bucket
 from dicom_node.place.cache import Cache
 from dicom_node.spool import Spool
 from tests.peers.bucket import ImitatedS3
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.receive.receiving import make_data_set
 from tests.spool.test_spool import put
 

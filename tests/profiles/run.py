@@ -81,7 +81,7 @@ def analyse(name: str, node: NodeProcess) -> Mapping[str, Any]:
     uid = str(datasets[0].StudyInstanceUID)
 
     def find_settled() -> dict[str, Any] | None:
-        found = node.status(uid)
+        found = node.look(uid)
         (study,) = found["studies"]
         rows = [row for result in study["results"] for one in result["deliveries"] for row in one["objects"]]
         is_over = study["state"] in ("done", "undelivered") and all(row["state"] in SETTLED for row in rows)

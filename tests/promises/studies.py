@@ -45,7 +45,7 @@ def wait_until_done(node: NodeProcess, study_instance_uid: str, limit_s: float =
     """The study as `dicom-node status --json` shows it once nothing of it is open any more."""
 
     def finished() -> dict[str, Any] | None:
-        for study in node.status("--limit", "1000")["studies"]:
+        for study in node.look()["studies"]:
             if study["study"] == study_instance_uid and study["state"] in ("done", "failed", "undelivered", "unconfirmed"):
                 return dict(study)
         return None

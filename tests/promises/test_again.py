@@ -11,7 +11,7 @@ from tests.make.study import make_chest
 from tests.peers.modality import Modality
 from tests.peers.node import NodeProcess
 from tests.peers.orthanc import Orthanc, start_orthanc
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.promises.studies import orthanc_as_peer, results_in, wait_until_done
 
@@ -36,7 +36,7 @@ def test_late_images_lead_to_a_new_result_that_names_its_predecessor(
     wait_until_done(running, study_uid)
     first = results_in(orthanc, study_uid)["SR"]
     send(running, chest[80:])
-    wait_until(lambda: len(running.status(study_uid)["studies"][0]["results"]) == 2, limit_s=120, what=running._log_end)
+    wait_until(lambda: len(running.look(study_uid)["studies"][0]["results"]) == 2, limit_s=120, what=running._log_end)
     study = wait_until_done(running, study_uid)
     assert study["series"][0]["reopened"] == 1
     assert study["results"][1]["predecessor"] == study["results"][0]["key"]

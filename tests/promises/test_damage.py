@@ -83,7 +83,7 @@ def send_in_two_parts(running: NodeProcess, chest: list[Dataset]) -> None:
     send(running, chest[:10])
     wait_until_done(running, uid)
     send(running, chest[10:])
-    wait_until(lambda: len(running.status(uid)["studies"][0]["results"]) == 2, limit_s=120, what=running._log_end)
+    wait_until(lambda: len(running.look(uid)["studies"][0]["results"]) == 2, limit_s=120, what=running._log_end)
     wait_until_done(running, uid)
 
 

@@ -21,7 +21,7 @@ from dicom_node.config import Config, InferSection, NodeFile, Peer
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, is_for_now
 from dicom_node.journal.tables import answers, deliveries, results, series, studies
 from dicom_node.node import Node, load_packages
-from dicom_node.roles import inference
+from dicom_node.roles.device import command
 from dicom_node.values import AETitle, CompletenessRule, Priority, Receipt, Result, derive_uid
 from tests.faults.studies import make_study, write_package
 from tests.journal.conftest import Book, url
@@ -39,7 +39,7 @@ class GatedDevice(infer.Device):
     """The inference process, which begins an analysis when the test says so."""
 
     def __init__(self) -> None:
-        super().__init__(inference.command(InferSection(threads=1), Path("untuned")), SystemClock())
+        super().__init__(command(InferSection(threads=1), Path("untuned")), SystemClock())
         self.started, self.go, self.analyses = threading.Event(), threading.Event(), 0
 
     def run(self, request: infer.Request, **limits: Any) -> Result:

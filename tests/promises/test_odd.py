@@ -58,7 +58,7 @@ def test_odd_files_are_answered_and_a_good_series_among_them_is_analysed_as_if_a
 
     study = wait_until_done(running, study_uid)
     wait_until(
-        lambda: all(one["state"] in ("done", "failed", "undelivered") for one in running.status("--limit", "1000")["studies"]),
+        lambda: all(one["state"] in ("done", "failed", "undelivered") for one in running.look()["studies"]),
         limit_s=240,
         every_s=0.5,
         what=lambda: running.run("status", "--limit", "1000").stdout,

@@ -73,7 +73,7 @@ def proofs(running: NodeProcess, state: str) -> list[str]:
 
 def wait_for_state(running: NodeProcess, study_uid: str, state: str) -> dict[str, Any]:
     def reached() -> dict[str, Any] | None:
-        studies = [one for one in running.status()["studies"] if one["study"] == study_uid and one["state"] == state]
+        studies = [one for one in running.look()["studies"] if one["study"] == study_uid and one["state"] == state]
         return studies[0] if studies else None
 
     return wait_until(reached, limit_s=120, every_s=0.3, what=lambda: f"{running.run('status').stdout}\n{running._log_end()}")

@@ -10,7 +10,7 @@ from tests.faults.studies import make_study, write_package
 from tests.peers.modality import Modality
 from tests.peers.node import NodeProcess, stopped_inference, write_node
 from tests.peers.orthanc import start_orthanc
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.places import REPOSITORY
 from tests.promises.studies import results_in, wait_until_done

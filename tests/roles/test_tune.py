@@ -6,7 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from dicom_node.cli import app
-from dicom_node.infer import count_threads, describe_device
+from dicom_node.infer.process import count_threads, describe_device
 from dicom_node.values import Provider
 from tests.infer.examples import bright_package
 from tests.peers.node import write_node

@@ -16,8 +16,8 @@ from typing import Any
 from dicom_node.config import load_config
 from tests.faults.studies import write_package
 from tests.peers.node import NodeProcess, write_node
+from tests.peers.ports import find_free_port
 from tests.peers.postgres import start_postgres
-from tests.peers.tools import find_free_port
 from tests.peers.waiting import wait_until
 from tests.places import REPOSITORY
 

@@ -31,7 +31,7 @@ from patches import SIZE, sample_scan
 from scans import Finding, FloatArray, Scan, read_findings, read_scan, read_slices
 from shapes import DIRECTIONS, EXTENT, make_sphere, make_tube
 from splits import held_out_patients
-from dicom_node.infer import RunIdentity, Sessions, run_stages
+from dicom_node.infer.process import RunIdentity, Sessions, run_stages
 from dicom_node.package import load_package
 from dicom_node.values import Analysed
 from tests.make.chest import chest
