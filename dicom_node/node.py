@@ -351,7 +351,7 @@ class Node:
                 identity=identity,
                 reservations=(Reservation.COMPLETENESS_NOT_PROVEN,) if unproven else (),
                 package_digest=package.ref.digest,
-                wants_scores=self.sending.wants_scores(stored.calling),
+                wants_scores=not package.ref.is_shadow and self.sending.wants_scores(stored),
             ),
             time_limit_s=package.manifest.running.time_limit_s,
             memory_limit_mb=package.manifest.running.memory_limit_mb,

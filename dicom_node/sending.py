@@ -138,9 +138,11 @@ class Sending:
         is_heard = any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, source.calling))
         return is_heard and not self.is_fetched(source.study_instance_uid)
 
-    def wants_scores(self, calling: AETitle) -> bool:
-        """Whether somebody who receives the results of a caller's images gets, and takes, the score of each voxel."""
-        return any(ObjectKind.SCORES in self._destination(name, (), None).profile.objects for name in find_receivers(self._config, calling))
+    def wants_scores(self, source: StoredSeries) -> bool:
+        """Whether somebody who receives the results of a series gets, and takes, the score of each voxel."""
+        receivers = find_receivers(self._config, source.calling)
+        is_wanted = any(ObjectKind.SCORES in self._destination(name, (), None).profile.objects for name in receivers)
+        return is_wanted and not self.is_fetched(source.study_instance_uid)
 
     def is_fetched(self, study_instance_uid: str) -> bool:
         """Whether the node had all that is here of a study sent to itself, as that of a prior."""

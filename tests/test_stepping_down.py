@@ -82,6 +82,13 @@ class Site:
         (destination,) = self.sending.destinations(AETitle("CT"), result, self.case.headers)
         return destination
 
+    def wants_scores(self) -> bool:
+        """Whether the scores of the images that came are to be kept."""
+        headers = self.case.headers
+        images = tuple(image.instance for image in headers.instances)
+        uids = headers.series_instance_uid, headers.study_instance_uid
+        return self.sending.wants_scores(StoredSeries(*uids, images, headers.rule, AETitle("CT")))
+
     def start(self, key: str = "ab" * 32, predecessor: str | None = None) -> None:
         """Encode a result for the archive, as far as is known of it, and start its delivery, as the pipeline does."""
         result = dataclasses.replace(self.case.result, key=key, predecessor_key=predecessor)
@@ -414,18 +421,18 @@ def test_in_place_of_scores_there_is_nothing_and_that_is_said_once(site: Callabl
     """Also: whether they are wanted is asked of who takes them, so that nothing is kept for an archive that does not."""
     here = site(REPORT, keys='objects = ["report-3d", "scores"]')
     here.case = dataclasses.replace(here.case, result=with_scores(here.case.result))
-    assert here.sending.wants_scores(AETitle("CT"))
+    assert here.wants_scores()
     here.start()
     here.run()
     assert here.stand() == [(REPORT, "sent", None), (SCORES, "refused", None)]
-    assert not here.sending.wants_scores(AETitle("CT"))
+    assert not here.wants_scores()
     here.start("cd" * 32)
     here.run()
     assert here.stand("cd" * 32) == [(REPORT, "sent", None)]
     here.archive.add_class(SCORES)
     here.start("ef" * 32)
     here.run()
-    assert here.sending.wants_scores(AETitle("CT"))
+    assert here.wants_scores()
 
 
 def test_who_takes_scores_gets_them_where_the_result_has_any(site: Callable[..., Site]) -> None:
@@ -440,7 +447,7 @@ def test_who_takes_scores_gets_them_where_the_result_has_any(site: Callable[...,
 
 
 def test_who_asks_for_no_scores_wants_none(site: Callable[..., Site]) -> None:
-    assert not site(REPORT).sending.wants_scores(AETitle("CT"))
+    assert not site(REPORT).wants_scores()
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------
