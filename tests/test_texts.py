@@ -17,6 +17,7 @@ import pytest
 
 from dicom_node import errors, values
 from dicom_node.texts import ENGLISH, Language, Reader, find_languages, load_catalogue, render, render_error, render_reason
+from dicom_node.values.reasons import WITHDRAWALS, Withdrawal
 from tests.classes import find_leaves
 from tests.places import REPOSITORY
 
@@ -124,6 +125,10 @@ def test_what_is_told_to_a_radiologist_begins_with_what_it_means() -> None:
     for language, not_analysed, withdrawn in begins:
         for name, texts in load_catalogue(language).reasons.items():
             assert texts["radiologist"].startswith(withdrawn if name in withdrawals else not_analysed), name
+
+
+def test_every_reason_to_withdraw_can_be_asked_for() -> None:
+    assert list(WITHDRAWALS) == sorted(find_leaves(Withdrawal), key=WITHDRAWALS.index)
 
 
 def test_numbers_are_written_with_unit_and_the_sign_of_the_language() -> None:
