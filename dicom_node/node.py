@@ -65,7 +65,7 @@ from dicom_node.values.reasons import ModelFailed, ModelTooSlow
 from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
-_ENCODER = "2"
+_ENCODER = "3"
 _AHEAD_LIMIT_S = 30.0  # of the inference process, for a few images
 
 

@@ -7,7 +7,7 @@ from pydicom.sr.coding import Code
 from dicom_node.texts import Language, load_catalogue, render_concept, render_meaning, render_number, render_report
 from dicom_node.values import Analysed, CodedConcept, Finding, Form, Geometry, Measurement
 
-from .changes import date_of_prior
+from .changes import write_before
 from .inputs import Inputs
 from .titles import LATERALITY
 from .views import read_view
@@ -37,17 +37,17 @@ def write_score(finding: Finding, language: Language) -> str:
 
 
 def write_change(finding: Finding, result: Analysed, language: Language) -> str:
-    """What has become of it in a few words, such as `grown since 2025-03-14 (volume +193 %)`; empty without a comparison."""
+    """What has become of it in a few words, such as `grown compared with 4 months before (volume +193 %)`; empty without a comparison."""
     change = finding.change
     if change is None:
         return ""
     percent = "" if change.volume_change_percent is None else write_number(change.volume_change_percent, 0, language)
     signed = f"+{percent}" if percent[:1].isdigit() else percent
-    return render_report(f"short-{change.category}", language, date=date_of_prior(result), percent=signed)
+    return render_report(f"short-{change.category}", language, before=write_before(result, language), percent=signed)
 
 
 def describe(finding: Finding, result: Analysed, language: Language) -> str:
-    """A finding in a line: `2 Nodule, Lung, left: volume 523.1 mm³, long axis 10.4 mm, score 0.81, new since 2025-03-14`."""
+    """A finding in a line: `2 Nodule, Lung, left: volume 523.1 mm³, long axis 10.4 mm, score 0.81, new compared with 4 months before`."""
     score = [] if finding.score is None else [render_report("score-of", language, score=write_score(finding, language))]
     changes = [write_change(finding, result, language)] if finding.change is not None else []
     facts = ", ".join([*list_measurements(finding, language), *score, *changes])

@@ -9,7 +9,7 @@ from PIL import Image
 from dicom_node.values import CodedConcept, Finding, Geometry, Measurement, Picture
 
 from .captions import sentence_for, write_number
-from .changes import change_sentence, comparison_sentences
+from .changes import change_sentence, comparison_sentences, name_prior_without_date
 from .inputs import Inputs
 from .outlines import largest_slice, outline
 from .sentences import find_missing
@@ -162,10 +162,11 @@ def _write_changes(document: Sheet, inputs: Inputs) -> None:
     if result.comparison is None:
         return
     document.heading("page-changes")
-    compared = [document.bind(text) for text in comparison_sentences(result, language)]
+    prior = name_prior_without_date(result, language)
+    compared = [document.bind(text) for text in comparison_sentences(result, prior, language)]
     unmatched = len(result.comparison.unmatched)
     changes = [
-        document.say("page-change", number=one.number, label=one.label, what=change_sentence(one.change, result, language))
+        document.say("page-change", number=one.number, label=one.label, what=change_sentence(one.change, prior, language))
         for one in result.findings
         if one.change is not None
     ]

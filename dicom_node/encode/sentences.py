@@ -8,7 +8,7 @@ from pydicom.sr.codedict import codes
 from dicom_node.texts import Language, Reader, render_meaning, render_reason, render_report
 from dicom_node.values import Analysed, CodedConcept, NotAnalysed, Withdrawn
 
-from .changes import comparison_sentences
+from .changes import comparison_sentences, name_prior
 from .inputs import InputsOfRefusal
 from .source import Source
 
@@ -26,7 +26,7 @@ def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: La
     sentences += [render_report(reservation, language) for reservation in result.reservations]
     if result.predecessor_key is not None:
         sentences.append(render_report("predecessor", language))
-    return "\r\n".join([*sentences, *comparison_sentences(result, language)])
+    return "\r\n".join([*sentences, *comparison_sentences(result, name_prior(result, language), language)])
 
 
 def find_missing(result: Analysed) -> list[CodedConcept]:
