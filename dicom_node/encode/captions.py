@@ -26,14 +26,9 @@ def list_measurements(finding: Finding, language: Language) -> list[str]:
     return [_measurement(one, language) for one in finding.measurements]
 
 
-def write_number(value: float, digits: int, language: Language) -> str:
-    """A number as print has it, with a true minus, which not every character set of a report knows."""
-    return render_number(value, digits, language).replace("-", "\N{MINUS SIGN}")
-
-
 def write_score(finding: Finding, language: Language) -> str:
     """The score with two decimals; empty where there is none."""
-    return "" if finding.score is None else write_number(finding.score, 2, language)
+    return "" if finding.score is None else render_number(finding.score, 2, language)
 
 
 def write_change(finding: Finding, result: Analysed, language: Language) -> str:
@@ -41,7 +36,7 @@ def write_change(finding: Finding, result: Analysed, language: Language) -> str:
     change = finding.change
     if change is None:
         return ""
-    percent = "" if change.volume_change_percent is None else write_number(change.volume_change_percent, 0, language)
+    percent = "" if change.volume_change_percent is None else render_number(change.volume_change_percent, 0, language)
     signed = f"+{percent}" if percent[:1].isdigit() else percent
     return render_report(f"short-{change.category}", language, before=write_before(result, language), percent=signed)
 
@@ -86,7 +81,7 @@ def _meanings(codes: tuple[Code | None, ...], language: Language) -> Iterator[st
 
 
 def _measurement(measurement: Measurement, language: Language) -> str:
-    value = write_number(measurement.value, measurement.digits, language)
+    value = render_number(measurement.value, measurement.digits, language)
     derivation = "" if measurement.derivation is None else f" ({render_concept(measurement.derivation, language)})"
     number = _NO_BREAK.join(part for part in (value, render_concept(measurement.unit, language)) if part)
     return f"{render_concept(measurement.concept, language)}{derivation} {number}"

@@ -69,7 +69,7 @@ def _fields(change: Change) -> dict[str, int | float | str]:
     if percent is None or difference_mm3 is None or change.limit_percent is None or change.volume_mm3 is None:
         return {}
     return {
-        "sign": "+" if percent >= 0 else "-",
+        "sign": "+" if percent >= 0 else "\N{MINUS SIGN}",
         "percent": abs(percent),
         "difference_mm3": abs(difference_mm3),
         "limit_percent": change.limit_percent,

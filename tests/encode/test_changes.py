@@ -80,10 +80,10 @@ def test_each_group_has_its_change_as_a_code_and_in_words(case: Case) -> None:
     ]
     texts = [named(list(group.ContentSequence), COMMENT)[0].TextValue for group in groups_of(report)]
     assert texts == [
-        "Grown since the study of 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). "
+        "Grown since the study of 2025-03-14: volume +193.3\u00a0% (+1011.4\u00a0mm³, from 523.1 to 1534.5\u00a0mm³). "
         "Volume doubling time: 118 days, if it goes on at this rate.",
-        "Unchanged since the study of 2025-03-14: volume -4.4 % (-23.1 mm³, from 523.1 to 500 mm³). "
-        "Below 25 % it may be measurement error.",
+        "Unchanged since the study of 2025-03-14: volume \u22124.4\u00a0% (\u221223.1\u00a0mm³, from 523.1 to 500\u00a0mm³). "
+        "Below 25\u00a0% it may be measurement error.",
     ]
 
 
@@ -92,9 +92,9 @@ def test_the_root_says_with_what_it_was_compared_and_what_has_no_counterpart(cas
     lines = named(list(report.ContentSequence), COMMENT)[0].TextValue.split("\r\n")
     assert "on the study of 2025-03-14, 184 days earlier" in lines[-3]
     assert lines[-2].startswith(
-        "The region ct-lung-nodule 3, marked on the study of 2025-03-14 with 88.5 mm³, is not marked in these images. It may be gone, or"
+        "The region ct-lung-nodule 3, marked on the study of 2025-03-14 with 88.5\u00a0mm³, is not marked in these images."
     )
-    assert lines[-1].startswith("The region ct-lung-nodule 4, marked on the study of 2025-03-14 with 99.5 mm³, was not compared")
+    assert lines[-1].startswith("The region ct-lung-nodule 4, marked on the study of 2025-03-14 with 99.5\u00a0mm³, was not compared")
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -151,12 +151,12 @@ def test_reports_of_every_kind_say_it_in_their_groups_and_are_valid(
     [
         (
             "en",
-            "; score 0.81. Grown since the study of 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). Volume ",
+            ". Grown since the study of 2025-03-14: volume +193.3\u00a0% (+1011.4\u00a0mm³, from 523.1 to 1534.5\u00a0mm³).",
             "; score 0.81. New since the study of 2025-03-14: the algorithm marked nothing at this place then.",
         ),
         (
             "fr",
-            "; score 0,81. A augmenté depuis l'examen du 2025-03-14 : volume +193,3 % (+1011,4 mm³, de 523,1 à 1534,5 mm³). Temps ",
+            ". A augmenté depuis l'examen du 2025-03-14 : volume +193,3\u00a0% (+1011,4\u00a0mm³, de 523,1 à 1534,5\u00a0mm³).",
             "; score 0,81. Nouveau depuis l'examen du 2025-03-14 : l'algorithme n'avait rien marqué à cet endroit.",
         ),
     ],
