@@ -78,7 +78,7 @@ class Site:
         (destination,) = self.sending.destinations(AETitle("CT"), result, self.case.headers)
         return destination
 
-    def start(self, key: str = "ab" * 32, predecessor: str | None = None) -> None:
+    def start(self, key: str = "ab" * 32, predecessor: str | None = None, package: str = "p") -> None:
         """Encode a result for the archive, as far as is known of it, and start its delivery, as the pipeline does."""
         result = dataclasses.replace(self.case.result, key=key, predecessor_key=predecessor)
         destination = self.destination(result)
@@ -86,7 +86,7 @@ class Site:
         assert isinstance(made, dict)
         wanted = self.sending.keep_objects(result, destination, made[PeerName("pacs")])
         uids = result.study_instance_uid, result.series_instance_uid
-        record = ResultRecord(key, *uids, 0, "p", "1", predecessor, len(result.findings), self.kept.write_value(result), 1.0)
+        record = ResultRecord(key, *uids, 0, package, "1", predecessor, len(result.findings), self.kept.write_value(result), 1.0)
         with self.book.engine.begin() as connection:
             journal.write_result(connection, record)
             delivery = journal.start_delivery(connection, self.book.client, wanted)

@@ -10,6 +10,7 @@ from .reasons import Reason
 from .result import (
     Analysed,
     BodyMap,
+    EarlierResult,
     Finding,
     Laterality,
     Mask,
@@ -50,6 +51,7 @@ __all__ = [
     "Provider",
     "StorePriority",
     "DicomObject",
+    "EarlierResult",
     "FailedCondition",
     "Finding",
     "Form",
