@@ -45,6 +45,7 @@ from dicom_node.values import (
     AssembledSeries,
     CompletenessRule,
     DicomObject,
+    EarlierResult,
     Geometry,
     InstanceRef,
     Key,
@@ -267,8 +268,20 @@ class Node:
 
     def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
-        latest = self._find_latest(choice, stored)
-        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[2])
+        inputs, latest = self._inputs("refusal", choice, stored), self._find_latest(choice, stored)
+        if latest is None:
+            return ResultIdentity(derive_digest(*inputs), None)
+        return ResultIdentity(derive_digest(*inputs, latest[2]), latest[2])
+
+    def with_earlier(self, result: Result, identity: ResultIdentity) -> Result:
+        """What was not analysed, with the result that there was before, unless a person has withdrawn that; another one as it is."""
+        if not isinstance(result, NotAnalysed) or identity.predecessor_key is None:
+            return result
+        with self.engine.begin() as connection:
+            row = journal.find_row(connection, identity.predecessor_key)
+        if row is None or journal.is_withdrawal(row.key, row.predecessor):
+            return result
+        return dataclasses.replace(result, earlier=EarlierResult(row.key, row.made_at))
 
     def _inputs(self, what: str, choice: Accepted, stored: StoredSeries) -> tuple[str, ...]:
         return (

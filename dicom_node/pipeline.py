@@ -94,10 +94,11 @@ def record(
     node: Node,
 ) -> bool:
     """Record a result, and start the deliveries of its objects; False, and nothing, where `write_result` says that it may not be."""
+    result = node.with_earlier(result, identity)
     destinations = node.sending.destinations(source.calling, result, series.headers)
     made = encode_result(result, series, destinations, node.sending)
     if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
-        result = refuse(result, made)
+        result = node.with_earlier(refuse(result, made), identity)
         said = encode_result(result, series, destinations, node.sending)
         made = {} if isinstance(said, Reason) else said
     return node.write_result(job, choice, identity, result, made, destinations)

@@ -154,7 +154,7 @@ def _result(row: journal.ResultRow, beside: Sequence[journal.ResultRow], languag
                         "lost": one.lost,
                         "next_try": None if one.next_try_at is None else as_date(one.next_try_at),
                         "instead_of": [kind.value for kind in one.instead_of],
-                        "why": describe_instead(one, objects, language),
+                        "why": describe_instead(one, objects, language, result),
                     }
                     for one in objects
                 ],
