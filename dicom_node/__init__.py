@@ -5,6 +5,7 @@ The way of an instance, and the order of the layers (an import points down this 
     cli, roles      how a person starts it: one command, one process per role
     pipeline        the way of a study, in one file: read this first
     node            builds the parts from the configuration and hands them to each other
+    priors          a patient's earlier study, fetched from a PACS before the current one is analysed
     sending         the way of a result to its destinations, and the proof that it is there
     receive         association policy; one object to bytes; one receipt
     assemble        is the series complete? where does every voxel lie in the patient?

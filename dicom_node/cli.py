@@ -137,6 +137,7 @@ def replay(
 
 jobs = typer.Typer(no_args_is_help=True, help="What is to be done, and what could not be done: look at it, and try it again or end it.")
 app.add_typer(jobs, name="jobs")
+_LONGEST_NAME = 64
 JobArgument = Annotated[str, typer.Argument(help="As `jobs list` shows it: study/…, send/…/DESTINATION or look/….")]
 
 
@@ -198,6 +199,29 @@ def rerun(
     from dicom_node.roles.jobs import rerun_one
 
     _say(rerun_one(_load(config), study, SystemClock()))
+
+
+@jobs.command("withdraw")
+def withdraw(
+    study: Annotated[str, typer.Argument(help="Study Instance UID, or the key that log lines have.")],
+    reason: Annotated[str, typer.Option(help="wrong-patient, wrong-images, result-wrong or not-for-care.")],
+    by: Annotated[str, typer.Option(help="Who says so, for the record; the user of this machine is recorded in any case.")] = "",
+    package: Annotated[str, typer.Option(help="Only what this model package said of the study.")] = "",
+    config: ConfigOption = Path("config/node.toml"),
+) -> None:
+    """Withdraw what was said of a study: every destination that has it is told, and it is sent nowhere any more. For good.
+
+    What a destination takes: a rejection note (`rejection_notes`), and a report, picture or page that says that the result is withdrawn,
+    and why. What other images or another model lead to later is another result, which names the withdrawal.
+    """
+    from dicom_node.roles.jobs import REASONS
+    from dicom_node.roles.jobs import withdraw as withdraw_study
+
+    if reason not in REASONS:
+        raise typer.BadParameter(f"--reason {reason}: one of {', '.join(REASONS)}")
+    if len(by) > _LONGEST_NAME or not by.isprintable():
+        raise typer.BadParameter(f"--by: at most {_LONGEST_NAME} printable characters")
+    _say(withdraw_study(_load(config), study, reason, SystemClock(), package=package, by=by))
 
 
 models = typer.Typer(no_args_is_help=True, help="The model packages in service.")

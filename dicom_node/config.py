@@ -158,6 +158,13 @@ class InferSection(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 1  # each with an inference process of its own
 
 
+class PriorsSection(Section):
+    """How long a study waits for its prior from a PACS, and how many images the node lets itself be sent for it."""
+
+    wait_s: Annotated[float, Field(gt=0)] = 120.0
+    most_images: Annotated[int, Field(ge=1)] = 2000
+
+
 class RetentionSection(Section):
     """How long what is kept; 0 is for ever.
 
@@ -221,6 +228,7 @@ class NodeFile(Section):
     infer: InferSection = InferSection()
     deliver: DeliverSection = DeliverSection()
     retention: RetentionSection = RetentionSection()
+    priors: PriorsSection = PriorsSection()
     priority: tuple[PriorityRule, ...] = _URGENT
 
     _ae_title = field_validator("ae_title")(_title)
@@ -279,7 +287,8 @@ class Peer(Section):
     """One system that the node talks to. `may` lists what it may do here and what the node does with it.
 
     send: it may store images on the node. count: the node asks it by C-FIND how many instances a series has.
-    receive: results are sent to it. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
+    receive: results are sent to it. priors: the node looks there for a patient's earlier studies by C-FIND, and has their images sent to
+    itself by C-MOVE. `proof`: how it shows that it holds them; left out, by C-FIND where it may be asked for counts.
     `profile` or `objects`: what it gets of a result. `segmentation`: of which kind those of the profile are. `most_frames`: of how many
     frames a binary segmentation may be; 0 is no limit. `language` of what it gets, the node's where left out. `says_not_analysed`: whether
     it is told where nothing was analysed. `deflate`: whether objects are offered to it compressed.
@@ -288,7 +297,7 @@ class Peer(Section):
     ae_title: str
     host: Host
     port: Annotated[int, Field(ge=1, le=65535)]
-    may: tuple[Literal["send", "count", "receive"], ...]
+    may: tuple[Literal["send", "count", "receive", "priors"], ...]
     addresses: tuple[Address, ...] = ()  # where its calls may come from; empty: `host` alone. "any": no check
     results_for: tuple[str, ...] = ()  # names of peers whose images' results it receives; empty: those of all
     proof: Literal["commitment", "find", "none"] | None = None
@@ -418,6 +427,8 @@ def _peer_problems(file: Path, peers: PeersFile) -> list[Problem]:
             for source in peer.results_for
             if source not in peers.peers
         )
+        if "priors" in peer.may and "send" not in peer.may:
+            problems.append(Problem(file, f"peers.{name}.may", "priors", 'beside "send": the images of a prior come by C-STORE'))
         if peer.objects:
             problems += (
                 Problem(file, f"peers.{name}.{key}", str(getattr(peer, key)), "left out, where objects is given")

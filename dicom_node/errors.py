@@ -27,7 +27,9 @@ NodeError
 │   ├── NotHeld             it acknowledged an object, and does not hold it
 │   ├── NotConfirmed        it does not say whether it holds an object
 │   ├── CommitmentRefused   it says that it will not keep an object
-│   └── NoSuchDestination   results are sent to it no more
+│   ├── NoSuchDestination   results are sent to it no more
+│   ├── NodeUnknownToPeer   it is to send images to the node, and does not know where that is: a person has to enter it
+│   └── MoveIncomplete      it did not bring all images that it was to send
 ├── InferenceError          the child process
 │   ├── ChildDied
 │   ├── ChildTooSlow
@@ -307,6 +309,21 @@ class NoSuchDestination(PeerError):
 
     again = Again.NEVER
     peer: PeerName
+
+
+@dataclass
+class NodeUnknownToPeer(PeerError):
+    """The peer was asked to send images to our AE title, and does not know it as a destination (PS3.4 C.4.2.1.5, A801)."""
+
+    peer: PeerName
+
+
+@dataclass
+class MoveIncomplete(PeerError):
+    """Of the images that the peer was asked to send, it could not send so many."""
+
+    peer: PeerName
+    missing: int
 
 
 class InferenceError(NodeError):

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from dicom_node.errors import CommitmentRefused, NotHeld, TLSFault
-from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PackageName, PeerName, Proof, SourceLine
+from dicom_node.values import AETitle, CompletenessRule, DeliveryState, Key, PackageName, PeerName, Proof, SearchEnd, SourceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,26 @@ class CountFailed(Event, Failed):
 
     peer: PeerName
     error: type[Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class PriorFetched(Event):
+    """An earlier study of a patient was fetched from a PACS and analysed; results of it are sent to nobody."""
+
+    study: Key
+    prior: Key
+    peer: PeerName
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PriorNotFetched(Event, Failed):
+    """A study goes on without an earlier one that there may be: the PACS failed, it took too long, or what came led to no result."""
+
+    study: Key
+    end: SearchEnd
+    peer: PeerName | None = None
+    error: type[Exception] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from dicom_node.log import (
 )
 from dicom_node.package import Package, load_package
 from dicom_node.place import open_secret
+from dicom_node.priors import Priors, is_followed
 from dicom_node.sending import Destination, Sending, find_peer
 from dicom_node.values import (
     Accepted,
@@ -50,6 +51,7 @@ from dicom_node.values import (
     Priority,
     PriorRef,
     Reason,
+    Refused,
     Reservation,
     Result,
     ResultIdentity,
@@ -64,8 +66,6 @@ from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
 _ENCODER = "2"
-# Findings of this category are followed over time: that of a lesion (CID 7150), which may come, grow and go; an organ does not.
-_FOLLOWED = ("49755003", "SCT")
 _AHEAD_LIMIT_S = 30.0  # of the inference process, for a few images
 
 
@@ -91,6 +91,7 @@ class Node:
         self.client = journal.Client(self.engine, look_delay_s=config.first_look_s)
         self._headers = spool.HeadersAhead()
         self.sending = Sending(config, clock, engine, self.client, self.kept, self.read_headers)
+        self.priors = Priors(config, clock, engine, self.client, self.kept, self.packages)
 
     # -- is the series complete? -------------------------------------------------------------------------------------
 
@@ -146,6 +147,18 @@ class Node:
         except SpoolError:
             return {}
         return {keyword: values for image in headers.instances for keyword, values in image.attributes}
+
+    def seek_prior(self, job: journal.Look) -> None:
+        """Begin the search for the patient's earlier study at a PACS, where the series of a look is one that has to wait for it."""
+        self.priors.seek(job, self._read_series(job.study_instance_uid, job.series_instance_uid), self.read_headers)
+
+    def take_up_searches(self) -> None:
+        """Go on with the searches that were under way when a worker died."""
+        self.priors.go_on(self._read_series, self.read_headers)
+
+    def _read_series(self, study_instance_uid: str, series_instance_uid: str) -> StoredSeries | None:
+        with self.engine.begin() as connection:
+            return journal.read_stored_series(connection, study_instance_uid, series_instance_uid)
 
     # -- a study -----------------------------------------------------------------------------------------------------
 
@@ -204,12 +217,19 @@ class Node:
             raise PackageWithdrawn(PackageName(choice.package))
         return in_service[choice.package]
 
+    def is_heard_of(self, refused: Refused, stored: StoredSeries) -> bool:
+        """Whether somebody is told that a package has not analysed a study; nobody, of one that runs in the shadow."""
+        is_shadow = any(package.ref.is_shadow for package in self.packages if package.ref.name == refused.package)
+        return not is_shadow and self.sending.is_heard_of(refused.package, stored)
+
     def identify(self, choice: Accepted, stored: StoredSeries, headers: SeriesHeaders) -> ResultIdentity:
         """The key of the result that this choice leads to: a digest of everything that its objects depend on.
 
         The newest result of the same package on the same volume is the predecessor, unless it was made from the same; where the
         package gives one result for a study, on whatever volume: a better series that came later takes the place of the first.
-        A prior is part of it: one that came later leads to another result when the study is judged again. One that has left does not.
+        One that a person has withdrawn stays that: what is made from the same is it again, what is made from other inputs names the
+        withdrawal. A prior is part of it: one that came later leads to another result when the study is judged again. One that has left
+        does not.
         """
         inputs, latest = self._inputs("result", choice, stored), self._find_latest(choice, stored)
         patient = self._find_patient(choice, headers)
@@ -217,16 +237,16 @@ class Node:
         prior_key = None if prior is None else prior.result_key
         if latest is None:
             return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key)), None, patient, prior, prior_key)
-        key, predecessor = latest
+        key, predecessor, current = latest
         same = (*inputs, *_of_prior(prior_key or compared_with))
         if derive_digest(*same, predecessor) == key or derive_digest(*same) == key:
             return ResultIdentity(key, predecessor or None, patient, prior, prior_key or compared_with)
-        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), key), key, patient, prior, prior_key)
+        return ResultIdentity(derive_digest(*inputs, *_of_prior(prior_key), current), current, patient, prior, prior_key)
 
     def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
         latest = self._find_latest(choice, stored)
-        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[0])
+        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[2])
 
     def _inputs(self, what: str, choice: Accepted, stored: StoredSeries) -> tuple[str, ...]:
         return (
@@ -239,29 +259,33 @@ class Node:
             _ENCODER,
         )
 
-    def _find_latest(self, choice: Accepted, stored: StoredSeries) -> tuple[str, str] | None:
-        """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study."""
+    def _find_latest(self, choice: Accepted, stored: StoredSeries) -> tuple[str, str, str] | None:
+        """Key and predecessor of the newest result of the choice's package on its volume, or on any of the study; and the key that what
+        comes next names: its own, or that of its withdrawal."""
         with self.engine.begin() as connection:
-            return journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
+            latest = journal.find_latest(connection, stored.study_instance_uid, choice, of_study=self._is_one_of_study(choice))
+            if latest is None:
+                return None
+            key, predecessor = latest
+            return key, predecessor, journal.find_withdrawal(connection, key) or key
 
     def _find_priors(
-        self, choice: Accepted, stored: StoredSeries, patient: PatientDigests | None, latest: tuple[str, str] | None
+        self, choice: Accepted, stored: StoredSeries, patient: PatientDigests | None, latest: tuple[str, str, str] | None
     ) -> tuple[PriorRef | None, str | None]:
-        """The prior that is here now; and the key of the one that the newest result was compared with, which may have left since."""
+        """The prior that is here now; and the key of the one that the newest result was compared with, which may have left since, unless a
+        person has withdrawn it."""
         with self.engine.begin() as connection:
             study, is_kept = stored.study_instance_uid, self.kept.has
             prior = None if patient is None else journal.find_prior(connection, choice, study, patient, is_kept)
             row = None if latest is None else journal.find_row(connection, latest[0])
-        return prior, None if row is None else row.prior
+            compared_with = None if row is None else row.prior
+            if compared_with is not None and journal.find_withdrawal(connection, compared_with) is not None:
+                compared_with = None
+        return prior, compared_with
 
     def _find_patient(self, choice: Accepted, headers: SeriesHeaders) -> PatientDigests | None:
-        """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it.
-
-        Followed are lesions, by a package that gives one result for a study: of several nobody could say which one to compare with.
-        """
-        outputs = self.package(choice).manifest.outputs
-        is_followed = self._is_one_of_study(choice) and all((one.category.value, one.category.scheme) == _FOLLOWED for one in outputs)
-        patient = spool.read_patient(headers.instances[0]) if is_followed and headers.instances else None
+        """Whose study it is; None where the package's findings are not followed over time, or the headers do not say it."""
+        patient = spool.read_patient(headers.instances[0]) if is_followed(self.package(choice)) and headers.instances else None
         if patient is None:
             return None
         secret = open_secret(self.config.data)
@@ -351,6 +375,8 @@ class Node:
             if not journal.may_follow(connection, study, choice, identity, of_study=of_study):
                 return False
             journal.write_result(connection, record)
+            if journal.find_withdrawal(connection, record.key) is not None:
+                return True  # judged again from the same: it stays withdrawn, also where a destination has come since
             deliveries = [journal.start_delivery(connection, self.client, delivery) for delivery in wanted]
         # Afterwards: a journal that is made again must not know what was refused here. After a crash in between the job comes here again.
         self.kept.write_record(record)

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from dicom_node import assemble, deliver, encode, select
 from dicom_node.errors import ChildDied, ChildRaised, ChildTooSlow, EncodingError, PeerError
-from dicom_node.journal import DeliveryJob, Look, ProofJob, Step, StudyJob
+from dicom_node.journal import DeliveryJob, Look, ProofJob, Standing, Step, StudyJob
 from dicom_node.node import Node, is_to_try_again
-from dicom_node.sending import Destination, Sending
+from dicom_node.sending import Destination, Sending, WithdrawalMade
 from dicom_node.values import (
     Accepted,
     Analysed,
@@ -29,12 +29,17 @@ from dicom_node.values import (
     ResultIdentity,
     SeriesHeaders,
     StoredSeries,
+    Withdrawn,
 )
-from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable
+from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable, Withdrawal
+
+_WITHDRAWAL_TRIES = 5  # each takes the time in which objects are made, while others may be sent
+
+PRIOR_S = 1.0  # until the next look, where the prior of a study is awaited; the end of the search calls it
 
 
 def look(job: Look, node: Node) -> None:
-    """Is the series complete? Closes it, or looks again later."""
+    """Is the series complete, and the patient's prior here that is to come from a PACS? Closes it, or looks again later."""
     counted = node.count_at_sender(job)  # asked before the series is locked: a slow PACS must hold up nobody
     priority = node.find_priority(job)  # likewise a slow disk
     with node.looking_at(job) as series:
@@ -42,10 +47,15 @@ def look(job: Look, node: Node) -> None:
             return  # complete already, or reopened: another look is on its way
         when = node.config.node.assemble
         match assemble.is_complete(series.seen(counted), now=series.now, quiet_s=when.quiet_s, broken_s=when.broken_s):
+            case CompletenessRule() if node.priors.is_awaited(series.connection, job):
+                series.again(PRIOR_S)
             case CompletenessRule() as rule:
                 series.close(rule, priority)
+                return
             case assemble.Wait(seconds):
                 series.again(seconds)
+                return
+    node.seek_prior(job)
 
 
 def run(job: StudyJob, node: Node, step: Step) -> None:
@@ -69,7 +79,7 @@ def run(job: StudyJob, node: Node, step: Step) -> None:
         is_analysed = is_analysed and not is_to_try_again(result)
     for refused in step(select.find_passed_over, node.packages, study, answers):  # what a study of this kind lets a reader expect
         source, series = by_uid[refused.series_instance_uid]
-        if node.sending.is_heard_of(refused.package, source.calling) and not record_refusal(job, refused, series, source, node):
+        if node.is_heard_of(refused, source) and not record_refusal(job, refused, series, source, node):
             return
     node.close_study(job, is_analysed=is_analysed)
 
@@ -140,6 +150,21 @@ def make_anew(job: DeliveryJob, refused: Mapping[str, int | None], sending: Send
             replaced, prior = sending.find_replaced(result, to.name), sending.find_prior(result, to.name)
             objects = make_objects(result, headers, to.profile, replaced, prior)
         sending.write_anew(job, refused, to, source, objects)
+
+
+def withdraw(
+    study_instance_uid: str, package: str, reason: Withdrawal, action: str, actor: str, sending: Sending
+) -> tuple[WithdrawalMade, ...] | None:
+    """Withdraw what stands of a study, since a person says so; `package` empty: of all. Gives what was withdrawn; None where more was sent
+    each time that it was recorded.
+
+    Whatever happens before that is recorded leaves the results as they are, and to be withdrawn again: under the same UIDs.
+    """
+    for _ in range(_WITHDRAWAL_TRIES):
+        made = tuple(make_withdrawal(standing, reason, sending) for standing in sending.find_standing(study_instance_uid, package))
+        if not made or sending.write_withdrawals(study_instance_uid, package, made, action, actor):
+            return made
+    return None
 
 
 def prove(job: ProofJob, sending: Sending) -> None:
@@ -219,16 +244,17 @@ def is_told(destination: Destination, result: NotAnalysed) -> bool:
 
 
 def make_objects(
-    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: ReportRef | None, prior: ReportRef | None
+    result: Result, headers: SeriesHeaders, profile: encode.Profile, replaced: Sequence[ReportRef], prior: ReportRef | None
 ) -> tuple[DicomObject, ...] | Reason:
     """The objects of a result in one form, read back; the reason where they differ from the result.
 
-    `replaced` and `prior` are reports at the destination: the one that this one replaces, and the one of the study compared with.
+    `replaced` and `prior` are reports at the destination: those that this one replaces, and the one of the study compared with; of a
+    withdrawal `replaced` are all objects that it withdraws.
     """
     try:
         if isinstance(result, NotAnalysed):
-            objects = encode.encode_refusal(result, headers, profile)
-            difference = encode.compare_refusal(objects, result)
+            objects = encode.encode_refusal(result, headers, profile, replaced)
+            difference = encode.compare_refusal(objects, result, replaced)
         else:
             told = with_prior_report(result, prior)
             objects = encode.encode(told, headers, profile, replaced)
@@ -250,15 +276,34 @@ def make_note(
     result: Result, headers: SeriesHeaders, profile: encode.Profile, rejected: tuple[str, tuple[ReportRef, ...]] | None
 ) -> tuple[DicomObject, ...] | Reason:
     """The note that rejects the objects of an earlier result, read back; none where there is nothing to reject."""
-    if rejected is None or not isinstance(result, Analysed):
+    if rejected is None or not isinstance(result, Analysed | Withdrawn):
         return ()
     key, objects = rejected
     try:
         note = encode.encode_rejection(result, headers, profile, objects, key)
-        difference = encode.compare_rejection(note, objects)
+        difference = encode.compare_rejection(note, objects, result.reason if isinstance(result, Withdrawn) else None)
     except EncodingError as error:
         return NotEncodable(error.step)
     return (note,) if difference is None else difference
+
+
+def make_withdrawal(standing: Standing, reason: Withdrawal, sending: Sending) -> WithdrawalMade:
+    """The withdrawal of a result: for each destination that has something of it what it can show, and the note, where it takes one."""
+    result = sending.make_withdrawn(standing, reason)
+    headers = sending.find_headers(result.study_instance_uid, result.series_instance_uid)
+    deliveries = []
+    for place in result.places:
+        destination = None if headers is None else sending.find_destination(place.destination, result, headers)
+        if headers is None or destination is None:
+            continue
+        objects = make_objects(result, headers, destination.profile, place.objects, None)
+        note = make_note(result, headers, destination.profile, sending.find_rejected(result, destination))
+        said = [one for made in (objects, note) if not isinstance(made, Reason) for one in made]
+        if said:
+            deliveries.append(sending.keep_objects(result, destination, said))
+    told = {one.destination for one in deliveries}
+    untold = tuple(place.destination for place in result.places if place.destination not in told)
+    return WithdrawalMade(standing, result, tuple(deliveries), untold)
 
 
 def refuse(result: Result, reason: Reason) -> NotAnalysed:

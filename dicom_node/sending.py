@@ -36,6 +36,7 @@ from dicom_node.log import (
     log_proof,
 )
 from dicom_node.values import (
+    Accepted,
     AETitle,
     Analysed,
     DeliveryState,
@@ -54,9 +55,12 @@ from dicom_node.values import (
     Role,
     SeriesHeaders,
     StoredSeries,
+    Withdrawn,
     derive_uid,
+    derive_withdrawal_key,
 )
-from dicom_node.values.records import DeliveryRecord, SentObject
+from dicom_node.values.reasons import Withdrawal
+from dicom_node.values.records import DeliveryRecord, ResultRecord, SentObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,17 @@ class Destination:
     def stands_for(self, kind: ObjectKind) -> tuple[ObjectKind, ...]:
         """In place of which kinds it gets one of this kind."""
         return tuple(change.wanted for change in self.instead if change.sent is kind)
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalMade:
+    """A withdrawal of what stands, what says so where, and the destinations of its objects that are not told, since nothing could be made
+    for them."""
+
+    standing: journal.Standing
+    result: Withdrawn
+    deliveries: tuple[DeliveryRecord, ...]
+    untold: tuple[str, ...]
 
 
 # The headers of stored images. Raises SpoolError; ImageMissing where one is gone for good.
@@ -103,7 +118,10 @@ class Sending:
         self._commitments = journal.Commitments(engine, client, clock, self.limits)
 
     def destinations(self, calling: AETitle, result: Result, headers: SeriesHeaders) -> tuple[Destination, ...]:
-        """Who receives a result of images that came from a caller."""
+        """Who receives a result of images that came from a caller; nobody, where the node fetched them itself, as a prior's, or where the
+        package runs in the shadow."""
+        if (result.package is not None and result.package.is_shadow) or self.is_fetched(result.study_instance_uid):
+            return ()
         found = tuple(self._destination(name, (), (result, headers)) for name in find_receivers(self._config, calling))
         if not found:
             log(NoDestination(calling))
@@ -115,20 +133,33 @@ class Sending:
         """The destination of a delivery of this source; `refused` are further SOP classes that it does not take. None: whatever it gets."""
         return self._destination(job.destination, refused, source)
 
-    def is_heard_of(self, package: str, calling: AETitle) -> bool:
+    def is_heard_of(self, package: str, source: StoredSeries) -> bool:
         """Whether somebody who receives the results of a caller's images is told that a package has not analysed a study."""
-        return any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, calling))
+        is_heard = any(self._config.peers[name].hears_of(package) for name in find_receivers(self._config, source.calling))
+        return is_heard and not self.is_fetched(source.study_instance_uid)
 
-    def find_replaced(self, result: Result, destination: PeerName) -> ReportRef | None:
-        """The report that a result's report replaces at a destination; None where nothing was sent there before."""
+    def is_fetched(self, study_instance_uid: str) -> bool:
+        """Whether the node had all that is here of a study sent to itself, as that of a prior."""
+        with self._engine.begin() as connection:
+            return journal.is_fetched(connection, study_instance_uid)
+
+    def find_replaced(self, result: Result, destination: PeerName) -> tuple[ReportRef, ...]:
+        """The reports that a result's report replaces at a destination; none where nothing was sent there before. Of a withdrawal all
+        objects that it withdraws there."""
+        if isinstance(result, Withdrawn):
+            return result.objects_at(destination.text)
         with self._engine.begin() as connection:
             key = self._find_replaced_key(connection, result, destination)
-            return None if key is None else journal.find_report(connection, key, destination.text)
+            report = None if key is None else journal.find_report(connection, key, destination.text)
+        return () if report is None else (report,)
 
     def find_rejected(self, result: Result, destination: Destination) -> tuple[str, tuple[ReportRef, ...]] | None:
         """The key of the result that a result replaces, and its objects at a destination that is told so by a note; None for no note."""
         if not destination.takes_notes:
             return None
+        if isinstance(result, Withdrawn):
+            objects = result.objects_at(destination.name.text)
+            return (result.key, objects) if objects else None
         with self._engine.begin() as connection:
             key = self._find_replaced_key(connection, result, destination.name)
             made = () if key is None else journal.find_made(connection, key, destination.name.text)
@@ -168,12 +199,15 @@ class Sending:
         """The objects that the destination has not acknowledged; those of a peer that is no destination any more are given up.
 
         A note that rejects an earlier result waits until everything else is acknowledged: the archive must not be left without a result.
+        That of a withdrawal waits for nothing.
         """
         peer = self._config.peers.get(job.destination)
         is_destination = peer is not None and "receive" in peer.may
         with self._engine.begin() as connection:
             waiting = journal.find_waiting(connection, job)
             first = tuple(one for one in waiting if one.role is not Role.REJECTION)
+            if is_destination and self._is_withdrawal(connection, job):
+                return waiting
             if is_destination and (first or journal.holds_all(connection, job)):
                 return first or waiting
             error: type[Exception] = ReplacementMissing if is_destination else NoSuchDestination
@@ -183,6 +217,10 @@ class Sending:
         if waiting:
             log(DeliveryFailed(Key(job.result_key[:16]), PeerName(job.destination), error, 0.0))
         return ()
+
+    def _is_withdrawal(self, connection: journal.Connection, job: journal.DeliveryJob) -> bool:
+        row = journal.find_row(connection, job.result_key)
+        return row is not None and journal.is_withdrawal(row.key, row.predecessor)
 
     def paths(self, waiting: Sequence[journal.Waiting]) -> tuple[Path, ...]:
         """Where their files lie."""
@@ -232,13 +270,19 @@ class Sending:
         """What objects are made from: the result of a delivery and the headers of its images; None where one of them has left."""
         with self._engine.begin() as connection:
             row = journal.find_row(connection, job.result_key)
-            stored = None if row is None else journal.read_stored_series(connection, row.study_instance_uid, row.series_instance_uid)
         result = None if row is None else self._kept.find_value(row.kept)
-        if stored is None or result is None:
+        if row is None or result is None:
             return None
         assert isinstance(result, Analysed | NotAnalysed)
+        headers = self.find_headers(row.study_instance_uid, row.series_instance_uid)
+        return None if headers is None else (result, headers)
+
+    def find_headers(self, study_instance_uid: str, series_instance_uid: str) -> SeriesHeaders | None:
+        """The headers of a series; None where an image of it has left."""
+        with self._engine.begin() as connection:
+            stored = journal.read_stored_series(connection, study_instance_uid, series_instance_uid)
         try:
-            return result, self._read_headers(stored)
+            return None if stored is None else self._read_headers(stored)
         except ImageMissing:
             return None
 
@@ -272,6 +316,62 @@ class Sending:
             log(DeliveryFailed(key, peer, NoPresentationContext, 0.0))
         if done.is_new:
             log(ObjectsReplaced(key, peer, len(refused)))
+
+    # -- a person withdraws a result ---------------------------------------------------------------------------------
+
+    def find_standing(self, study_instance_uid: str, package: str) -> tuple[journal.Standing, ...]:
+        """The results of a study, of all packages or one, that stand."""
+        with self._engine.begin() as connection:
+            return journal.find_standing(connection, study_instance_uid, package)
+
+    def make_withdrawn(self, standing: journal.Standing, reason: Withdrawal) -> Withdrawn:
+        """What takes the place of a result; without its package where its value has left the node."""
+        value = self._kept.find_value(standing.kept)
+        package = value.package if isinstance(value, Analysed | NotAnalysed) else None
+        return Withdrawn(
+            key=derive_withdrawal_key(standing.key),
+            study_instance_uid=standing.study_instance_uid,
+            series_instance_uid=standing.series_instance_uid,
+            package=package,
+            reason=reason,
+            predecessor_key=standing.key,
+            withdrawn_keys=standing.keys,
+            places=standing.places,
+        )
+
+    def find_destination(self, name: str, result: Result, headers: SeriesHeaders) -> Destination | None:
+        """A peer that has received results, as a destination of another one; None where it receives none any more."""
+        peer = self._config.peers.get(name)
+        return self._destination(name, (), (result, headers)) if peer is not None and "receive" in peer.may else None
+
+    def write_withdrawals(self, study_instance_uid: str, package: str, made: Sequence[WithdrawalMade], action: str, actor: str) -> bool:
+        """Record withdrawals, end what of the results was not sent, and start what says so: all or nothing.
+
+        False, and nothing, where they are not of all that stands, or do not name all that was sent.
+        """
+        now = self._clock.now()
+        rows = [(one, self._record_withdrawal(one, now)) for one in made]
+        with self._engine.begin() as connection:
+            journal.begin_writing(connection)
+            journal.hold_study(connection, study_instance_uid)
+            found = journal.find_standing(connection, study_instance_uid, package)
+            if not _are_covered(found, [one.standing for one in made]):
+                return False
+            for one, record in rows:
+                journal.stop_sending(connection, self._client, one.standing.keys)
+                journal.write_result(connection, record)
+                # Before the transaction ends: a journal that is made again must know of it, and a person who sees no answer asks again.
+                self._kept.write_record(record)
+                for wanted in one.deliveries:
+                    self._kept.write_record(journal.start_delivery(connection, self._client, wanted))
+            journal.write_action(connection, actor, action, journal.name_study(study_instance_uid), now)
+            journal.settle_study(connection, study_instance_uid, now)
+        return True
+
+    def _record_withdrawal(self, made: WithdrawalMade, now: float) -> ResultRecord:
+        standing = made.standing
+        choice = Accepted(standing.package, standing.series_instance_uid, standing.volume, rank=(), chosen=True)
+        return ResultRecord.of(choice, made.result, self._kept.write_value(made.result), now)
 
     def write_failure(self, job: journal.DeliveryJob, waiting: Sequence[journal.Waiting], error: Exception) -> None:
         """Record that the peer was not reached, or does not want the objects; or what nobody expected, which is tried few times."""
@@ -453,6 +553,14 @@ class Sending:
             believed = journal.read_refused_classes(connection, name, self._clock.now())
         unwritable = frozenset() if source is None else encode.find_unwritable(*source, self._config.peers[name].wanted)
         return make_destination(self._config, name, believed | set(refused), unwritable)
+
+
+def _are_covered(found: Sequence[journal.Standing], made: Sequence[journal.Standing]) -> bool:
+    """Whether withdrawals are of all that stands now, and name all that may be anywhere; what was on its way may have failed since."""
+    if [one.keys for one in found] != [one.keys for one in made]:
+        return False
+    named = {(place.destination, one) for standing in made for place in standing.places for one in place.objects}
+    return all((place.destination, one) in named for standing in found for place in standing.places for one in place.objects)
 
 
 def make_destination(config: Config, name: str, refused: Collection[str], unwritable: Collection[ObjectKind] = ()) -> Destination:

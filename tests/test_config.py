@@ -125,7 +125,7 @@ def test_every_problem_of_both_files_is_told_at_once(tmp_path: Path) -> None:
     assert "1 to 16 printable ASCII" in found["node.toml", "ae_title"].allowed
     assert (found["node.toml", "receiver.port"].value, "65535" in found["node.toml", "receiver.port"].allowed) == ("70000", True)
     assert "did you mean associations?" in found["node.toml", "receiver.asociations"].allowed
-    assert "'send', 'count' or 'receive'" in found["peers.toml", "peers.pacs.may.0"].allowed
+    assert "'send', 'count', 'receive' or 'priors'" in found["peers.toml", "peers.pacs.may.0"].allowed
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,8 @@ def test_a_destination_that_has_a_report_already_gets_one_that_replaces_it(
     sent = SentObject(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "f.dcm")
     with book.engine.begin() as connection:
         journal.start_delivery(connection, book.client, DeliveryRecord(before, "second", (sent,)))
-    assert sending.find_replaced(dataclasses.replace(case.result, predecessor_key=before), PeerName("second")) == ReportRef(
-        sent.sop_class_uid, "2.25.7", "2.25.8"
+    assert sending.find_replaced(dataclasses.replace(case.result, predecessor_key=before), PeerName("second")) == (
+        ReportRef(sent.sop_class_uid, "2.25.7", "2.25.8"),
     )
     made = encode_all(case, sending, predecessor_key=before)
     assert made[PeerName("first")] is made[PeerName("third")]

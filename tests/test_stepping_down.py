@@ -256,7 +256,7 @@ def test_what_was_kept_makes_the_journal_again(site: Callable[..., Site]) -> Non
     with here.book.engine.begin() as connection:
         for table in ("node_deliveries", "node_results"):
             connection.execute(sa.text(f"delete from {table}"))
-        assert journal.enter_records(connection, records, lambda _: Proof.FIND) == 1
+        assert journal.enter_records(connection, records, lambda _: Proof.FIND, 5.0) == 1
     assert here.stand() == before
 
 

@@ -119,9 +119,11 @@ def assert_french(text: str, place: str) -> None:
 
 
 def test_what_is_told_to_a_radiologist_begins_with_what_it_means() -> None:
-    for language, begin in ((ENGLISH, "Not analysed: "), (FRENCH, "Non analysé : ")):
+    withdrawals = {render.name_of(kind) for kind in values.reasons.WITHDRAWALS}
+    begins = ((ENGLISH, "Not analysed: ", "Withdrawn: "), (FRENCH, "Non analysé : ", "Retiré : "))
+    for language, not_analysed, withdrawn in begins:
         for name, texts in load_catalogue(language).reasons.items():
-            assert texts["radiologist"].startswith(begin), name
+            assert texts["radiologist"].startswith(withdrawn if name in withdrawals else not_analysed), name
 
 
 def test_numbers_are_written_with_unit_and_the_sign_of_the_language() -> None:

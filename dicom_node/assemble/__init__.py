@@ -4,12 +4,14 @@ from .ahead import FramesAhead
 from .completeness import SeriesSeen, Wait, is_complete
 from .geometry import find_volumes
 from .priority import PriorityRule, find_priority
+from .room import Room
 from .voxels import PIXEL_LIMIT_BYTES, read_volume
 
 __all__ = [
     "PIXEL_LIMIT_BYTES",
     "FramesAhead",
     "PriorityRule",
+    "Room",
     "SeriesSeen",
     "Wait",
     "find_priority",

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +24,24 @@ _AIR_HU = -1024
 
 # Of one instance, the wanted ones in their order; a reason is the last.
 ReadFrames = Callable[[Path, InstanceHeaders, Sequence[FrameHeaders]], Iterator[tuple[FrameHeaders, Stored | Reason]]]
+# An array of a shape and type, whatever its values.
+TakeArray = Callable[[tuple[int, ...], type[np.generic]], npt.NDArray[Any]]
 Voxels = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 _INT16 = np.iinfo(np.int16)
 
 
-def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry, read: ReadFrames = read_frames) -> Volume | Reason:
+def read_volume(
+    root: Path, headers: SeriesHeaders, geometry: Geometry, read: ReadFrames = read_frames, take: TakeArray = np.empty
+) -> Volume | Reason:
     """The voxels of one volume, in modality units; or NoPixels, PixelsTruncated, PixelsTooLarge, CannotDecode,
     TransferSyntaxNotSupported, PixelSignMismatch, IllegalValue.
 
-    `root` is the folder that `InstanceRef.file` is relative to; `read` gives the stored values of an instance's frames. Each frame is
-    rescaled by its own slope and intercept (PS3.3 C.11.1). Voxels are int16 where every slope and intercept is a whole number and every
-    value fits, else float32. Pixels of Pixel Padding Value become air in CT (-1024 HU), elsewhere the smallest value of the rest, so that
-    no filter mixes them into tissue; `is_padding` says where they were. MONOCHROME1 is turned over for projection images alone, so that
-    more attenuation is a larger value in all of them; in a volume the values have a meaning that a display rule does not change.
+    `root` is the folder that `InstanceRef.file` is relative to; `read` gives the stored values of an instance's frames, `take` an array
+    for all of them, whatever is in it. Each frame is rescaled by its own slope and intercept (PS3.3 C.11.1). Voxels are int16 where every
+    slope and intercept is a whole number and every value fits, else float32. Pixels of Pixel Padding Value become air in CT (-1024 HU),
+    elsewhere the smallest value of the rest, so that no filter mixes them into tissue; `is_padding` says where they were. MONOCHROME1 is
+    turned over for projection images alone, so that more attenuation is a larger value in all of them; in a volume the values have a
+    meaning that a display rule does not change.
     """
     wanted = {(frame.sop_instance_uid, frame.frame_number): index for index, frame in enumerate(geometry.frames)}
     sources = [one for one in headers.instances if any((one.instance.sop_instance_uid, f.frame_number) in wanted for f in one.frames)]
@@ -44,8 +50,8 @@ def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry, read: Re
         return refusal
     used = [(one, [f for f in one.frames if (one.instance.sop_instance_uid, f.frame_number) in wanted]) for one in sources]
     is_whole = all(f.rescale_slope.is_integer() and f.rescale_intercept.is_integer() for _, frames in used for f in frames)
-    voxels: Voxels = np.empty(geometry.shape, np.int16) if is_whole else np.empty(geometry.shape, np.float32)
-    padded = defaultdict[int, npt.NDArray[np.bool_]]()
+    voxels: Voxels = take(geometry.shape, np.int16 if is_whole else np.float32)
+    unread, padded = set(range(len(voxels))), defaultdict[int, npt.NDArray[np.bool_]]()
     for one, frames in used:
         for frame, stored in read(root, one, frames):
             if isinstance(stored, Reason):
@@ -58,6 +64,8 @@ def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry, read: Re
             if voxels.dtype == np.int16 and not _fits(values):
                 voxels = voxels.astype(np.float32)
             voxels[index] = values
+            unread.discard(index)
+    assert not unread, "a slice without a frame would show what its memory held before"
     is_padding = _fill_padding(voxels, padded, is_ct=sources[0].attribute("Modality") == ("CT",))
     voxels.flags.writeable = False
     return Volume(geometry, voxels, is_padding)

@@ -24,7 +24,11 @@ _UNREADABLE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeErr
 
 
 class NoAnswer(Exception):
-    """The peer does not want to say."""
+    """The peer does not want to say: its failure `status`, or 0 where what it said cannot be used."""
+
+    def __init__(self, status: int = 0) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def ask_count(
@@ -72,7 +76,8 @@ def find(association: Association, peer_name: PeerName, query: Dataset) -> Itera
         if status.Status == _SUCCESS:
             return
         if status.Status not in _PENDING or number >= MOST_ANSWERS or answer is None:
-            raise NoAnswer  # also where an answer cannot be read: it may have been the one that was asked for
+            # Also where an answer cannot be read: it may have been the one that was asked for.
+            raise NoAnswer(0 if status.Status in _PENDING else int(status.Status))
         yield answer
 
 

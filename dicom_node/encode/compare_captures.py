@@ -14,7 +14,7 @@ from pydicom.multival import MultiValue
 
 from dicom_node.values import Analysed, Mask, Picture
 
-from .read_back import is_titled_not_analysed
+from .read_back import is_titled_without_result
 
 _CLASS = "1.2.840.10008.5.1.4.1.1.7"
 _FEWEST_PIXELS = 4  # of a colour, for an outline to be seen
@@ -46,7 +46,7 @@ def count_wrong_pages(contents: Sequence[bytes], result: Analysed) -> int:
     for number, content in enumerate(contents, 1):
         page = pydicom.dcmread(io.BytesIO(content))
         picture = result.pictures[number - summaries - 1] if number > summaries else None
-        is_page = is_whole_image(page, number) and not is_titled_not_analysed(page)
+        is_page = is_whole_image(page, number) and not is_titled_without_result(page)
         wrong += not (is_page and (_names_all(page, result) if picture is None else _shows(page, picture, result)))
     return wrong
 

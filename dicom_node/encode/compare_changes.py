@@ -36,7 +36,10 @@ def has_numbers(text: str, change: Change) -> bool:
 
 
 def names_prior(report: Dataset, result: Analysed) -> bool:
-    """Whether other evidence is the report of the prior, and nothing else; nothing where there is none."""
+    """Whether other evidence is the report of the prior, or where there is none its images, and nothing else."""
     prior = None if result.comparison is None else result.comparison.prior
-    wanted = [] if prior is None or prior.report is None else [(prior.study_instance_uid, prior.report.sop_instance_uid)]
+    wanted = []
+    if prior is not None:
+        uids = [uid for _, uid in prior.images] if prior.report is None else [prior.report.sop_instance_uid]
+        wanted = [(prior.study_instance_uid, uid) for uid in uids]
     return [(study, uid) for study, _, _, uid in evidence_of(report, "PertinentOtherEvidenceSequence")] == wanted

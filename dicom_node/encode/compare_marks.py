@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from dicom_node.values import Analysed, Finding
 
 from .content_tree import evidence_of
-from .read_back import is_titled_not_analysed
+from .read_back import is_titled_without_result
 
 _OF_INTEREST = ("113000", "DCM")
 _MOST_SLICES = 60  # of a finding are drawn
@@ -30,7 +30,7 @@ def count_wrong_on_page(content: bytes, result: Analysed) -> int:
     sources = [str(source.ReferencedSOPInstanceUID) for source in page.SourceInstanceSequence]
     is_right = (
         is_whole_document(page)
-        and not is_titled_not_analysed(page)
+        and not is_titled_without_result(page)
         and sorted(sources) == sorted({frame.sop_instance_uid for frame in result.geometry.frames})
     )
     return 0 if is_right else 1

@@ -13,12 +13,12 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dicom_node.texts import Language, Reader, find_languages, render_reason, render_report
-from dicom_node.values import NotAnalysed
+from dicom_node.values import NotAnalysed, Withdrawn
 
 from .characters import to_ascii
 from .compare_captures import is_whole_image
 from .compare_marks import is_whole_document
-from .read_back import is_titled_not_analysed
+from .read_back import is_titled_as
 
 _BAR, _LETTERS = (178, 71, 0), (255, 255, 255)
 _BAR_PX, _FEWEST_LETTER_PIXELS = 100, 2000
@@ -28,12 +28,13 @@ def is_picture_of_refusal(content: bytes, result: NotAnalysed) -> bool:
     """One image with the bar, whose header says why there is no result, and of which model."""
     image = pydicom.dcmread(io.BytesIO(content))
     why, *others = str(image.ImageComments).splitlines()
+    derived = _name("derived-notice", result)
     return (
         is_whole_image(image, number=1)
         and _is_of(image, result)
         and len(image.SourceImageSequence) > 0
         and any(
-            _is(why, _reason(result, language)) and _is(str(image.DerivationDescription), render_report("derived-notice", language))
+            _is(why, _reason(result, language)) and _is(str(image.DerivationDescription), render_report(derived, language))
             for language in find_languages()
         )
         and _names_model(" ".join(others), result)
@@ -56,7 +57,7 @@ def is_page_of_refusal(content: bytes, result: NotAnalysed) -> bool:
 
 
 def _is_of(dataset: Dataset, result: NotAnalysed) -> bool:
-    return is_titled_not_analysed(dataset) and str(dataset.StudyInstanceUID) == result.study_instance_uid
+    return is_titled_as(dataset, result) and str(dataset.StudyInstanceUID) == result.study_instance_uid
 
 
 def _is(found: str, wanted: str) -> bool:
@@ -70,8 +71,12 @@ def _reason(result: NotAnalysed, language: Language) -> str:
 
 def _title(result: NotAnalysed, language: Language) -> str:
     if result.package is None:
-        return render_report("not-analysed", language)
-    return render_report("page-title-notice", language, title=result.package.title)
+        return render_report(_name("not-analysed", result), language)
+    return render_report(_name("page-title-notice", result), language, title=result.package.title)
+
+
+def _name(sentence: str, result: NotAnalysed) -> str:
+    return sentence + "-withdrawn" * isinstance(result, Withdrawn)
 
 
 def _names_model(text: str, result: NotAnalysed) -> bool:

@@ -8,30 +8,35 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import EncodingError
 from dicom_node.texts import Language, Reader, render_reason
-from dicom_node.values import DicomObject, NotAnalysed, ObjectKind, Reason
+from dicom_node.values import DicomObject, NotAnalysed, ObjectKind, Reason, ReportRef, Role, Withdrawn
 from dicom_node.values.reasons import ReportMismatch
 
 from .characters import to_ascii
 from .compare_notice import is_page_of_refusal, is_picture_of_refusal
-from .content_tree import children, code_of, name_of, walk
-from .read_back import is_titled_not_analysed, read_report
+from .content_tree import children, code_of, evidence_of, name_of, walk
+from .read_back import is_titled_as, read_report
 
 _LANGUAGE = ("121049", "DCM")
 _MEASUREMENT_GROUP = ("125007", "DCM")
 _COMMENT = ("121106", "DCM")
 _FINDINGS, _FINDING = ("121070", "DCM"), ("121071", "DCM")
 _ALGORITHM, _VERSION = ("111001", "DCM"), ("111003", "DCM")
-_NOT_EVALUATED = ("373121007", "SCT")
+_NOT_EVALUATED, _WITHDRAWN = ("373121007", "SCT"), ("WITHDRAWN", "99DCMNODE")
 _ABSENT = ("272519000", "SCT")
+_STRUCTURED_REPORTS, _KEY_IMAGES = "1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.88.59"  # PS3.4 B.5
 
 
-def compare_refusal(objects: Sequence[DicomObject], result: NotAnalysed) -> Reason | None:
+def compare_refusal(objects: Sequence[DicomObject], result: NotAnalysed, replaced: Sequence[ReportRef] = ()) -> Reason | None:
     """None where the objects say why there is no result, and none that there is one; else a reason. No objects say nothing wrong.
+
+    `replaced`: what is withdrawn; each report names the reports among it, and no others.
 
     Raises EncodingError where an object cannot be read.
     """
     try:
         wrong = [one for one in objects if one.kind not in _CHECKS or not _CHECKS[one.kind](one.content, result)]
+        reports = [one for one in objects if one.role is Role.REPORT and one not in wrong]
+        wrong += [one for one in reports if not _names(one.content, replaced)]
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, struct.error, InvalidDicomError) as cause:
         raise EncodingError("reading back") from cause
     return ReportMismatch(len(wrong)) if wrong else None
@@ -44,9 +49,10 @@ def _is_refusal(content: bytes, result: NotAnalysed) -> bool:
     if len(groups) != 1 or not _is_no_result(report, result):
         return False
     (group,), package = groups, result.package
+    said = _WITHDRAWN if isinstance(result, Withdrawn) else _NOT_EVALUATED
     model = [str(item.TextValue) for name in (_ALGORITHM, _VERSION) for item in children(group, name)]
     return (
-        [code_of(item) for item in group.ContentSequence if item.ValueType == "CODE"] == [_NOT_EVALUATED]
+        [code_of(item) for item in group.ContentSequence if item.ValueType == "CODE"] == [said]
         and all(_says_why(item, report, result) for item in children(group, _COMMENT))
         and len(children(group, _COMMENT)) == len(children(report, _COMMENT)) == 1
         and _says_why(children(report, _COMMENT)[0], report, result)
@@ -70,10 +76,17 @@ def _is_no_result(report: Dataset, result: NotAnalysed) -> bool:
         not any(item.ValueType in {"NUM", "SCOORD", "SCOORD3D"} for item in items)
         and _ABSENT not in codes
         and not any(name_of(item) == _FINDING and item.ValueType == "CODE" for item in items)
-        and is_titled_not_analysed(report)
+        and is_titled_as(report, result)
         and [str(one.SeriesInstanceUID) for one in study.ReferencedSeriesSequence] == [result.series_instance_uid]
         and str(study.StudyInstanceUID) == result.study_instance_uid
     )
+
+
+def _names(content: bytes, replaced: Sequence[ReportRef]) -> bool:
+    """Whether a report names the structured reports among these as its predecessors, and nothing else."""
+    named = {(sop_class, uid, series) for _, series, sop_class, uid in evidence_of(read_report(content), "PredecessorDocumentsSequence")}
+    wanted = {(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid) for one in replaced}
+    return named == {one for one in wanted if one[0].startswith(_STRUCTURED_REPORTS) and one[0] != _KEY_IMAGES}
 
 
 def _says_why(item: Dataset, report: Dataset, result: NotAnalysed) -> bool:

@@ -12,13 +12,14 @@ from dicom_node.values.reasons import ReportMismatch
 
 from .content_tree import evidence_of
 
-_REJECTED = ("113001", "DCM")  # Rejected for Quality Reasons
+_QUALITY, _SAFETY = ("113001", "DCM"), ("113037", "DCM")  # Rejected for Quality Reasons, for Patient Safety Reasons
+_SAFETY_REASONS = {"WrongPatient", "NotForCare"}
 
 
-def compare_rejection(note: DicomObject, rejected: Sequence[ReportRef]) -> Reason | None:
+def compare_rejection(note: DicomObject, rejected: Sequence[ReportRef], withdrawal: Reason | None = None) -> Reason | None:
     """None where the note rejects these objects, each once, and no others; a note on a wrong object would hide it from everybody.
 
-    Raises EncodingError where it cannot be read.
+    `withdrawal`: why a person has withdrawn them, where one has. Raises EncodingError where it cannot be read.
     """
     try:
         document = pydicom.dcmread(io.BytesIO(note.content))
@@ -35,6 +36,10 @@ def compare_rejection(note: DicomObject, rejected: Sequence[ReportRef]) -> Reaso
     differences = (
         (sorted(evidence) != wanted)
         + (sorted(content) != [one[:2] for one in wanted])
-        + ((str(title.CodeValue), str(title.CodingSchemeDesignator)) != _REJECTED)
+        + ((str(title.CodeValue), str(title.CodingSchemeDesignator)) != _title_of(withdrawal))
     )
     return ReportMismatch(differences) if differences else None
+
+
+def _title_of(withdrawal: Reason | None) -> tuple[str, str]:
+    return _SAFETY if type(withdrawal).__name__ in _SAFETY_REASONS else _QUALITY

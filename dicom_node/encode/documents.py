@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_node.texts import load_catalogue
-from dicom_node.values import ObjectKind, ReportRef, Role, derive_uid
+from dicom_node.values import ObjectKind, PriorRef, ReportRef, Role, derive_uid
 
 from .elements import Elements, tag_of
 from .groups import SCHEME
@@ -31,6 +31,8 @@ _CLASSES: Mapping[ObjectKind, type[hd.sr.EnhancedSR | hd.sr.ComprehensiveSR | hd
     ObjectKind.MAMMOGRAPHY_CAD: hd.sr.ComprehensiveSR,
     ObjectKind.REGIONS: hd.sr.ComprehensiveSR,
 }
+# What a report may name as its predecessor: structured reports, no pictures and pages.
+_DOCUMENTS = frozenset(form.sop_class_uid for form in KINDS.values() if form.role in {Role.REPORT, Role.REGIONS})
 _PROCEDURES: Mapping[str, Code] = {  # CID 100, where the images name no procedure
     "CT": codes.cid100.CTUnspecifiedBodyRegion,
     "MR": codes.cid100.MRIUnspecifiedBodyRegion,
@@ -53,11 +55,12 @@ def make_document(root: Dataset, inputs: AnyInputs, kind: ObjectKind) -> Dataset
         **inputs.names(kind),
     )
     document.SOPClassUID = KINDS[kind].sop_class_uid
-    if isinstance(inputs, Inputs) and inputs.replaced is not None and KINDS[kind].role is Role.REPORT:
-        document.PredecessorDocumentsSequence = [_document(inputs.result.study_instance_uid, inputs.replaced)]
+    replaced = [one for one in inputs.replaced if one.sop_class_uid in _DOCUMENTS]
+    if replaced and KINDS[kind].role is Role.REPORT:
+        document.PredecessorDocumentsSequence = [_documents(inputs.result.study_instance_uid, replaced)]
     prior = inputs.result.comparison.prior if isinstance(inputs, Inputs) and inputs.result.comparison is not None else None
-    if prior is not None and prior.report is not None:
-        document.PertinentOtherEvidenceSequence = [_document(prior.study_instance_uid, prior.report)]
+    if prior is not None and (evidence := _prior_evidence(prior)):
+        document.PertinentOtherEvidenceSequence = [evidence]
     translate(document, inputs.language)
     inputs.words.fit(document)
     return document
@@ -130,12 +133,25 @@ def _evidence(inputs: AnyInputs, kind: ObjectKind) -> Sequence[Dataset]:
     return evidence
 
 
-def _document(study_instance_uid: str, report: ReportRef) -> Dataset:
-    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2)."""
-    reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = report.sop_class_uid, report.sop_instance_uid
-    series = Dataset()
-    series.SeriesInstanceUID, series.ReferencedSOPSequence = report.series_instance_uid, [reference]
-    document = Dataset()
-    document.StudyInstanceUID, document.ReferencedSeriesSequence = study_instance_uid, [series]
-    return document
+def _prior_evidence(prior: PriorRef) -> Dataset | None:
+    """The report of the prior, where the destination has one, else its images; None where neither is known."""
+    if prior.report is not None:
+        return _documents(prior.study_instance_uid, [prior.report])
+    images = [ReportRef(sop_class_uid, uid, prior.series_instance_uid) for sop_class_uid, uid in prior.images]
+    return _documents(prior.study_instance_uid, images) if images else None
+
+
+def _documents(study_instance_uid: str, references: Sequence[ReportRef]) -> Dataset:
+    """An item of Predecessor Documents Sequence or of Pertinent Other Evidence Sequence (PS3.3 C.17.2): objects of one study."""
+    by_series: dict[str, list[Dataset]] = {}
+    for reference in references:
+        one = Dataset()
+        one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = reference.sop_class_uid, reference.sop_instance_uid
+        by_series.setdefault(reference.series_instance_uid, []).append(one)
+    item = Dataset()
+    item.StudyInstanceUID, item.ReferencedSeriesSequence = study_instance_uid, []
+    for uid, instances in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = uid, instances
+        item.ReferencedSeriesSequence.append(series)
+    return item

@@ -2,7 +2,7 @@
 
 import dataclasses
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -35,12 +35,14 @@ _Result = TypeVar("_Result", Analysed, NotAnalysed)
 
 @dataclass(frozen=True, slots=True)
 class _InputsOf(Generic[_Result]):
-    """A result, source instances by SOP Instance UID, what is copied from them, and the profile."""
+    """A result, source instances by SOP Instance UID, what is copied from them, the profile, and the earlier objects that it is about:
+    the reports that a report replaces, or all that is withdrawn."""
 
     result: _Result
     instances: Mapping[str, InstanceHeaders]
     source: Source
     profile: Profile
+    replaced: tuple[ReportRef, ...]
 
     def uids(self, kind: ObjectKind, number: int = 1) -> ObjectUids:
         """The UIDs of the object of this kind; of that number, where there are several."""
@@ -76,12 +78,11 @@ class _InputsOf(Generic[_Result]):
 
 @dataclass(frozen=True, slots=True)
 class Inputs(_InputsOf[Analysed]):
-    """Of an analysis: the instances are those of its volume, in slice order. `replaced` is the report that the new one replaces.
+    """Of an analysis: the instances are those of its volume, in slice order.
 
     `starts` holds the number of the first finding of each segmentation: one, unless the profile wants segmentations of few frames.
     """
 
-    replaced: ReportRef | None
     starts: tuple[int, ...] = (1,)
 
     def segment(self, finding: Finding) -> tuple[str, int]:
@@ -135,7 +136,7 @@ class InputsOfRefusal(_InputsOf[NotAnalysed]):
 AnyInputs = Inputs | InputsOfRefusal
 
 
-def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: ReportRef | None = None) -> Inputs:
+def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: Sequence[ReportRef] = ()) -> Inputs:
     """Of the headers those of the result's volume, in slice order. Raises EncodingError where one is missing or cannot be read."""
     known = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
     uids = tuple(dict.fromkeys(frame.sop_instance_uid for frame in result.geometry.frames))
@@ -143,15 +144,17 @@ def read_inputs(result: Analysed, headers: SeriesHeaders, profile: Profile, repl
         raise EncodingError("images of the result")
     instances = {uid: known[uid] for uid in uids}
     starts = divide(result.findings, profile.most_frames) if profile.segmentation is ObjectKind.SEGMENTATION else (1,)
-    return Inputs(result, instances, read_source(list(instances.values())), profile, replaced, starts)
+    return Inputs(result, instances, read_source(list(instances.values())), profile, tuple(replaced), starts)
 
 
-def read_inputs_of_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile) -> InputsOfRefusal:
+def read_inputs_of_refusal(
+    result: NotAnalysed, headers: SeriesHeaders, profile: Profile, replaced: Sequence[ReportRef] = ()
+) -> InputsOfRefusal:
     """Of the headers all. Raises EncodingError where there is none."""
     if not headers.instances:
         raise EncodingError("images of the series")
     instances = {instance.instance.sop_instance_uid: instance for instance in headers.instances}
-    return InputsOfRefusal(result, instances, read_source(headers.instances), profile, len(headers.unreadable))
+    return InputsOfRefusal(result, instances, read_source(headers.instances), profile, tuple(replaced), len(headers.unreadable))
 
 
 def _key_of(result: Analysed | NotAnalysed) -> str:

@@ -14,7 +14,7 @@ from dicom_node.values import ObjectKind
 
 from .documents import language, observer
 from .elements import Elements
-from .inputs import Inputs
+from .inputs import AnyInputs, Inputs
 from .outlines import largest_slice
 from .seg import empty_patient_and_study
 from .titles import series_description
@@ -44,7 +44,7 @@ def make_key_images(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Elements
 
 
 def make_selection(
-    inputs: Inputs, kind: ObjectKind, title: Code, instances: Sequence[Dataset], *, description: str, series_description: str
+    inputs: AnyInputs, kind: ObjectKind, title: Code, instances: Sequence[Dataset], *, description: str, series_description: str
 ) -> Dataset:
     """The document on these instances, of which those that have Rows and Columns are images; all of one study."""
     content = hd.ko.KeyObjectSelection(

@@ -6,7 +6,7 @@ from dicom_node.texts import render_report
 
 from .drawing import WHITE, Block, Colour, Style, height_of, paint, paragraph
 from .inputs import InputsOfRefusal
-from .sentences import no_result_sentences, notice_details
+from .sentences import no_result_sentences, notice_details, sentence_of
 
 NOTICE: Colour = (178, 71, 0)  # burnt orange: neither the amber of a result's warnings nor the red of *research use only*
 _PAPER: Colour = (255, 255, 255)
@@ -20,7 +20,7 @@ _INNER_PX = _WIDTH_PX - 2 * _MARGIN_PX
 
 def draw_notice(inputs: InputsOfRefusal) -> Image.Image:
     """The page, RGB: it is as high as its text needs."""
-    heading = [paragraph(render_report("notice", inputs.language), _HEADING, _INNER_PX, below_px=0)]
+    heading = [paragraph(render_report(sentence_of("notice", inputs.result), inputs.language), _HEADING, _INNER_PX, below_px=0)]
     body = _body(inputs)
     bar_px = height_of(heading) + 2 * _MARGIN_PX
     page = Image.new("RGB", (_WIDTH_PX, max(_HEIGHT_PX, bar_px + height_of(body) + 2 * _MARGIN_PX)))

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.errors import EncodingError
-from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, PackageRef, ReportRef, SeriesHeaders, derive_digest
+from dicom_node.values import Analysed, DicomObject, NotAnalysed, ObjectKind, PackageRef, ReportRef, SeriesHeaders, Withdrawn, derive_digest
 
 from .capture import make_captures, make_notice
 from .elements import Values, write_file
@@ -30,10 +30,10 @@ from .sr import make_report
 from .sr_text import make_text_refusal, make_text_report
 
 
-def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: ReportRef | None = None) -> tuple[DicomObject, ...]:
+def encode(result: Analysed, headers: SeriesHeaders, profile: Profile, replaced: Sequence[ReportRef] = ()) -> tuple[DicomObject, ...]:
     """The objects of a result, in the order in which a viewer needs them: the segmentation, then the report that refers to it.
 
-    Without findings there are only those that say so. `replaced` is the report of the result's predecessor, where one was sent. The same
+    Without findings there are only those that say so. `replaced` are the reports that the new one replaces, where any were sent. The same
     arguments give the same bytes, on every machine and every day. Where a kind cannot say this result, the next best takes its place.
     Raises EncodingError where an object cannot be made.
     """
@@ -51,27 +51,35 @@ def encode_kind(inputs: Inputs, kind: ObjectKind) -> tuple[DicomObject, ...]:
 
 
 def encode_rejection(
-    result: Analysed, headers: SeriesHeaders, profile: Profile, rejected: Sequence[ReportRef], rejected_key: str
+    result: Analysed | Withdrawn, headers: SeriesHeaders, profile: Profile, rejected: Sequence[ReportRef], rejected_key: str
 ) -> DicomObject:
-    """The note that objects of the result of `rejected_key`, in the same study, are not to be used any more: `result` takes their place.
+    """The note that objects of the result of `rejected_key`, in the same study, are not to be used any more: `result` takes their place,
+    or says why there is none.
 
     Its UIDs are derived from both results and from what is rejected. Raises EncodingError where nothing is.
     """
     both = derive_digest(result.key, rejected_key, *(reference.sop_instance_uid for reference in rejected))
-    inputs = read_inputs(dataclasses.replace(result, key=both), headers, profile)
+    inputs: AnyInputs
+    if isinstance(result, Withdrawn):
+        inputs = read_inputs_of_refusal(dataclasses.replace(result, key=both), headers, profile)
+    else:
+        inputs = read_inputs(dataclasses.replace(result, key=both), headers, profile)
     with _failing_as(ObjectKind.REJECTION.value):
         return _finish(make_rejection(inputs, rejected), inputs.source.request, ObjectKind.REJECTION, inputs)
 
 
-def encode_refusal(result: NotAnalysed, headers: SeriesHeaders, profile: Profile) -> tuple[DicomObject, ...]:
-    """The objects that say that a series was not analysed, and why, in the profile's order; none of kinds that cannot say so.
+def encode_refusal(
+    result: NotAnalysed, headers: SeriesHeaders, profile: Profile, replaced: Sequence[ReportRef] = ()
+) -> tuple[DicomObject, ...]:
+    """The objects that say that a series was not analysed, or that its result is withdrawn, and why, in the profile's order; none of kinds
+    that cannot say so. `replaced`: what is withdrawn.
 
     None at all where the headers are of several patients or studies: it would stand in the folder of one of them. The same arguments
     give the same bytes. Raises EncodingError where an object cannot be made, or no header could be read.
     """
     if len({(one.patient_identity, one.study_instance_uid) for one in headers.instances}) > 1:
         return ()
-    inputs = read_inputs_of_refusal(result, headers, profile)
+    inputs = read_inputs_of_refusal(result, headers, profile, replaced)
     objects, _ = step_down(profile.objects, (), UNABLE_TO_REFUSE)
     return tuple(made for kind in objects if kind in _MAKERS_OF_REFUSAL for made in encode_refusal_kind(inputs, kind))
 

@@ -14,6 +14,7 @@ from .elements import Elements, sequence_value, tag_of
 from .inputs import AnyInputs, Inputs, InputsOfRefusal
 from .kinds import KINDS
 from .seg import reference_to
+from .sentences import sentence_of
 from .titles import series_description, title_of
 
 _IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -36,9 +37,9 @@ def make_page_of_notice(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Data
     from .pdf_notice import write_pdf_notice
 
     package = inputs.result.package
-    title = render_report("not-analysed", inputs.language)
+    title = render_report(sentence_of("not-analysed", inputs.result), inputs.language)
     if package is not None:
-        title = render_report("page-title-notice", inputs.language, title=package.title)
+        title = render_report(sentence_of("page-title-notice", inputs.result), inputs.language, title=package.title)
     content = write_pdf_notice(inputs, _identifier(inputs, kind), title)
     page, encoded = _make(inputs, kind, content, title, title_of(inputs.result))
     page.ConceptNameCodeSequence = []  # type 2: no code says that there is no report, and the one of a result would say the opposite

@@ -3,7 +3,7 @@
 from .drawing import Colour
 from .inputs import InputsOfRefusal
 from .notice import NOTICE
-from .sentences import no_result_sentences, notice_details
+from .sentences import no_result_sentences, notice_details, sentence_of
 from .sheet import BLACK, MARGIN_MM, WIDTH_MM, Sheet
 
 _PAPER: Colour = (255, 255, 255)
@@ -22,7 +22,7 @@ def write_pdf_notice(inputs: InputsOfRefusal, identifier: str, title: str) -> by
     sheet.rect(MARGIN_MM, MARGIN_MM, WIDTH_MM, _BAR_MM, style="F")
     sheet.use(40, "B", _PAPER)
     sheet.set_xy(MARGIN_MM + 4, MARGIN_MM)
-    sheet.cell(WIDTH_MM - 8, _BAR_MM, sheet.say("notice"), new_x="LMARGIN", new_y="NEXT")
+    sheet.cell(WIDTH_MM - 8, _BAR_MM, sheet.say(sentence_of("notice", inputs.result)), new_x="LMARGIN", new_y="NEXT")
     sheet.ln(7)
     sheet.use(15, "B")
     sheet.paragraph(sheet.bind(reason), 7)

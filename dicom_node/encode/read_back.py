@@ -18,6 +18,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import EncodingError
+from dicom_node.values import NotAnalysed, Withdrawn
 
 Fields = Mapping[int, bytes | memoryview]  # the values of a data set, by tag
 
@@ -35,9 +36,17 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 
 
-def is_titled_not_analysed(dataset: Dataset) -> bool:
-    """Whether an object says by its Series Description that there is no result."""
-    return str(dataset.SeriesDescription).endswith("not analysed")
+_NO_RESULT, _NO_RESULT_ANY_MORE = "not analysed", "withdrawn"
+
+
+def is_titled_without_result(dataset: Dataset) -> bool:
+    """Whether an object says by its Series Description that there is no result, or none any more."""
+    return str(dataset.SeriesDescription).endswith((_NO_RESULT, _NO_RESULT_ANY_MORE))
+
+
+def is_titled_as(dataset: Dataset, result: NotAnalysed) -> bool:
+    """Whether it says which of the two."""
+    return str(dataset.SeriesDescription).endswith(_NO_RESULT_ANY_MORE if isinstance(result, Withdrawn) else _NO_RESULT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ import highdicom as hd
 from pydicom.sr.codedict import codes
 
 from dicom_node.texts import Language, Reader, render_meaning, render_reason, render_report
-from dicom_node.values import Analysed, CodedConcept, NotAnalysed
+from dicom_node.values import Analysed, CodedConcept, NotAnalysed, Withdrawn
 
 from .changes import comparison_sentences
 from .inputs import InputsOfRefusal
@@ -35,21 +35,35 @@ def find_missing(result: Analysed) -> list[CodedConcept]:
     return [concept for concept in result.looked_for if (concept.value, concept.scheme) not in found]
 
 
-def refusal_comment(result: NotAnalysed, language: Language, source: Source) -> str:
-    """Sentences, one a line, of an analysis that there was not: why, by what, of which series."""
-    sentences = [*no_result_sentences(result, language), *series_sentences(source, language)]
+def sentence_of(name: str, result: NotAnalysed) -> str:
+    """The name of a sentence that says that there was no result; of the one that says that there is none any more."""
+    return f"{name}-withdrawn" if isinstance(result, Withdrawn) else name
+
+
+def refusal_comment(inputs: InputsOfRefusal) -> str:
+    """Sentences, one a line, of an analysis that there was not, or whose result was withdrawn: why, by what, of which series."""
+    result, language = inputs.result, inputs.language
+    sentences = [*no_result_sentences(result, language), *earlier_sentences(inputs), *series_sentences(inputs.source, language)]
     if result.package is None or not result.package.product:
         sentences.append(render_report("research", language))
     return "\r\n".join(sentences)
 
 
 def no_result_sentences(result: NotAnalysed, language: Language) -> list[str]:
-    """Why there is no result, and that this says nothing about what the images show."""
-    if result.package is None:
-        says_nothing = render_report("no-algorithm", language)
+    """Why there is no result, and that this says nothing about what the images show; or that it is not to be used any more."""
+    package = result.package
+    if package is None:
+        says_nothing = render_report(sentence_of("no-algorithm", result), language)
     else:
-        says_nothing = render_report("no-result", language, model=result.package.name, version=result.package.version)
+        says_nothing = render_report(sentence_of("no-result", result), language, model=package.name, version=package.version)
     return [render_reason(result.reason, Reader.RADIOLOGIST, language), says_nothing]
+
+
+def earlier_sentences(inputs: InputsOfRefusal) -> list[str]:
+    """How many objects are withdrawn; none where nothing is."""
+    if not isinstance(inputs.result, Withdrawn) or not inputs.replaced:
+        return []
+    return [render_report("objects-withdrawn", inputs.language, count=len(inputs.replaced))]
 
 
 def series_sentences(source: Source | None, language: Language) -> list[str]:
@@ -67,10 +81,11 @@ def notice_details(inputs: InputsOfRefusal) -> list[str]:
     The series by its number and its images: its description may hold anything, and pixels are not corrected.
     """
     package, number, count, language = inputs.result.package, inputs.source.series_number, inputs.image_count, inputs.language
+    sentences = earlier_sentences(inputs)
     if number is None:
-        sentences = [render_report("series-not-analysed-unnumbered", language, count=count)]
+        sentences.append(render_report(sentence_of("series-not-analysed-unnumbered", inputs.result), language, count=count))
     else:
-        sentences = [render_report("series-not-analysed", language, number=number, count=count)]
+        sentences.append(render_report(sentence_of("series-not-analysed", inputs.result), language, number=number, count=count))
     if package is None:
         sentences.append(render_report("no-model", language))
     else:

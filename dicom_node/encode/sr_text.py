@@ -44,7 +44,7 @@ def make_text_report(inputs: Inputs, kind: ObjectKind) -> tuple[Dataset, Element
 def make_text_refusal(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Dataset, Elements]:
     """The report of an analysis that there was not: its reason stands where findings stand, and nothing else does."""
     reason = render_reason(inputs.result.reason, Reader.RADIOLOGIST, inputs.language)
-    comment = refusal_comment(inputs.result, inputs.language, inputs.source)
+    comment = refusal_comment(inputs)
     report = make_document(_make_content([reason], comment, inputs), inputs.first_alone(), kind)
     content = sequence_value([read_elements(item, inputs.words.encoding) for item in report.ContentSequence])
     return report, encode_parts(report, content, inputs)

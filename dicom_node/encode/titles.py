@@ -2,10 +2,10 @@
 
 import re
 
-from dicom_node.values import Analysed, CodedConcept, Laterality, NotAnalysed, PackageRef
+from dicom_node.values import Analysed, CodedConcept, Laterality, NotAnalysed, PackageRef, Withdrawn
 
 _LONGEST = 64  # characters of an LO (PS3.5 6.2)
-_NOT_ANALYSED = "not analysed"
+_NOT_ANALYSED, _WITHDRAWN = "not analysed", "withdrawn"
 
 LATERALITY = {  # CID 244
     Laterality.RIGHT: CodedConcept("24028007", "SCT", "Right"),
@@ -19,7 +19,8 @@ def title_of(result: Analysed | NotAnalysed) -> str:
         case Analysed(package=package):
             return series_description(package)
         case NotAnalysed(package=package):
-            return f"AI - {_NOT_ANALYSED}" if package is None else series_description(package, _NOT_ANALYSED)
+            what = _WITHDRAWN if isinstance(result, Withdrawn) else _NOT_ANALYSED
+            return f"AI - {what}" if package is None else series_description(package, what)
 
 
 def series_description(package: PackageRef, what: str = "") -> str:

@@ -6,6 +6,8 @@ values are averaged over a length that grows with the new spacing (together as w
 noise of a sharp kernel would else come through as false structure. Linear functions of the place are kept exactly.
 """
 
+import math
+import mmap
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -176,7 +178,7 @@ def labels_on_source(labels: Labels, grid: Grid, source: Grid) -> Labels:
 
     Each label is interpolated as a mask of its own, so the outline is smoother than the coarse voxels; the rest is background 0.
     """
-    found = np.zeros(source.shape, dtype=np.uint8)
+    found = _background(source.shape)
     parts = []
     for value, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is not None:
@@ -199,6 +201,11 @@ def labels_on_source(labels: Labels, grid: Grid, source: Grid) -> Labels:
             found[held][is_best] = value
         found[around][best < rest] = 0
     return found
+
+
+def _background(shape: tuple[int, int, int]) -> Labels:
+    """Zeros that the kernel hands out where they are touched; memory that was used before would have to be written over as a whole."""
+    return np.frombuffer(mmap.mmap(-1, math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8).reshape(shape)
 
 
 def _box_on(part: Grid, source: Grid, first: int, last: int) -> Box | None:

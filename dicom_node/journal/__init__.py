@@ -1,7 +1,7 @@
 """What is known of every study, and the durable state of work. All SQL of the node is here."""
 
 from .acceptance import read_refused_classes, write_acceptance
-from .actions import Action, read_actions
+from .actions import Action, read_actions, write_action
 from .alive import Holder, hold_name, if_dead, try_turn
 from .commitments import Commitments
 from .deliveries import (
@@ -25,6 +25,7 @@ from .engine import (
     Handlers,
     Look,
     ProofJob,
+    Queue,
     Step,
     StudyJob,
     find_executors,
@@ -38,6 +39,19 @@ from .interventions import Done, cancel_job, rerun_study, retry_job
 from .jobs import DEAD, JobRow, JobState, find_job, find_objects, name_study, read_jobs
 from .kept import Kept, open_kept
 from .overview import ObjectRow, RefusalRow, ResultRow, SeriesRow, StudyRow, find_study, read_refusals, read_studies
+from .priors import (
+    Search,
+    begin_search,
+    end_search,
+    find_fetched,
+    find_unended,
+    has_result,
+    is_fetched,
+    is_judged,
+    note_prior,
+    read_searches,
+    release_fetched,
+)
 from .rebuild import enter_records, enter_studies_without_images, find_identities, is_known
 from .replaced import Exchanged, replace_objects
 from .results import (
@@ -48,9 +62,11 @@ from .results import (
     find_result,
     find_row,
     find_study_of,
+    find_withdrawal,
     forget_value,
     has_all_images,
     is_closed,
+    is_withdrawal,
     leave_unjudged,
     may_follow,
     settle_study,
@@ -89,12 +105,25 @@ from .store import (
     set_aside,
 )
 from .trace import Trace, TracedJob, read_trace
+from .withdrawals import Standing, find_standing, hold_study, stop_sending
 
 __all__ = [
+    "Search",
+    "begin_search",
+    "end_search",
+    "find_fetched",
+    "find_unended",
+    "has_result",
+    "is_fetched",
+    "is_judged",
+    "note_prior",
+    "read_searches",
+    "release_fetched",
     "read_arriving",
     "Trace",
     "TracedJob",
     "read_trace",
+    "Queue",
     "Action",
     "DEAD",
     "Done",
@@ -141,6 +170,7 @@ __all__ = [
     "ResultRow",
     "SeriesRow",
     "SeriesSample",
+    "Standing",
     "Step",
     "StudyJob",
     "StudyRow",
@@ -156,6 +186,8 @@ __all__ = [
     "find_refusal",
     "find_report",
     "find_result",
+    "find_standing",
+    "find_withdrawal",
     "find_row",
     "find_sqlite_problem",
     "find_study",
@@ -164,6 +196,7 @@ __all__ = [
     "find_waiting",
     "has_all_images",
     "hold_name",
+    "hold_study",
     "holds_all",
     "holds_nothing",
     "if_dead",
@@ -171,6 +204,7 @@ __all__ = [
     "is_current",
     "is_known",
     "is_unavailable",
+    "is_withdrawal",
     "judge_again",
     "leave_unjudged",
     "judge_what_was_out_of_service",
@@ -196,6 +230,8 @@ __all__ = [
     "release_due",
     "follow_clock",
     "start_delivery",
+    "stop_sending",
+    "write_action",
     "take_up_forgotten",
     "try_turn",
     "write_answers",

@@ -10,7 +10,7 @@ from dicom_node.values import DeliveryState, ObjectKind, Proof, ReportRef, Role
 from dicom_node.values.records import DeliveryRecord, SentObject
 
 from .engine import Client, DeliveryJob, ProofJob
-from .results import find_priority, find_study_of, is_cancelled, settle_study
+from .results import find_priority, find_study_of, find_withdrawal, is_cancelled, is_withdrawal, settle_study
 from .store import insert_unless_there
 from .tables import deliveries, results
 
@@ -128,12 +128,15 @@ def find_report(connection: sa.Connection, result_key: str, destination: str) ->
 
 
 def find_refusal(connection: sa.Connection, study_instance_uid: str, package: str, destination: str) -> str | None:
-    """The key of the newest result that says that a package has not analysed a study, of which a destination has a report."""
+    """The key of the newest result that says that a package has not analysed a study, of which a destination has a report; None where it
+    was withdrawn, which is told by itself."""
     here = sa.and_(results.c.study_instance_uid == study_instance_uid, results.c.package == package, results.c.findings.is_(None))
     made = sa.and_(deliveries.c.destination == destination, deliveries.c.role == Role.REPORT.value)
-    asked = sa.select(results.c.key).join(deliveries, deliveries.c.result_key == results.c.key).where(here, made)
+    asked = sa.select(results.c.key, results.c.predecessor).join(deliveries, deliveries.c.result_key == results.c.key).where(here, made)
     is_replaced = deliveries.c.state == DeliveryState.REPLACED.value
-    return connection.execute(asked.where(sa.not_(is_replaced)).order_by(results.c.number.desc()).limit(1)).scalar_one_or_none()
+    rows = connection.execute(asked.where(sa.not_(is_replaced)).order_by(results.c.number.desc()))
+    key = next((str(row.key) for row in rows if not is_withdrawal(row.key, row.predecessor)), None)
+    return None if key is None or find_withdrawal(connection, key) is not None else key
 
 
 def find_made(connection: sa.Connection, result_key: str, destination: str) -> tuple[ReportRef, ...]:

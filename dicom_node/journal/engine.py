@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
@@ -28,10 +29,21 @@ _NAME = "dicom-node"
 # cost a thread that asks the database; a partition of one queue does not, and a destination that is slow holds up itself alone.
 _LOOK, _WORK, _DELIVER, _PROVE = "look", "work", "deliver", "prove"
 _SEND, _ASK = "send", "ask"
+
+
+class Queue(StrEnum):
+    """A queue that may be looked into before its interval is over; the first letters differ."""
+
+    LOOK = _LOOK
+    WORK = _WORK
+    SEND = _SEND
+    ASK = _ASK
+
+
 # How many of a kind run at once in a worker: studies one by one, as there is one device; a destination gets few associations at a time.
 _LOOKS, _PER_DESTINATION, _SENDINGS = 8, 2, 12
-# How often a queue looks for jobs, each time for 2.5 ms of CPU. A look is brought forward by a receiver, which is another process; other
-# jobs are mostly the end of one that ran here, which calls the queues (`Wake`).
+# How often a queue looks for jobs, each time for 2.5 ms of CPU, where no call is heard: what makes a job ready calls its queue (`Wake`).
+# Looks are brought forward by receivers, which may be on another machine.
 _LOOK_POLL_S, _POLL_S = 0.1, 0.5
 # A job that is open each time the worker dies is taken up again this often, then it is listed as failed and blocks nobody.
 _STARTS, _STUDY_STARTS = 20, 6
@@ -336,8 +348,11 @@ def _subject(identity: str, kind: str) -> str:
 class Engine:
     """Runs jobs. One per process, under a name that the caller holds (`alive.hold_name`)."""
 
-    def __init__(self, engine: sa.Engine, kept: Kept, handlers: Handlers, *, name: str) -> None:
-        self._engine, self._name = engine, name
+    def __init__(
+        self, engine: sa.Engine, kept: Kept, handlers: Handlers, *, name: str, tell: Callable[[Queue], None] = lambda _: None
+    ) -> None:
+        """`tell` says to the other workers that there may be a job in a queue, which this one knows."""
+        self._engine, self._name, self._tell = engine, name, tell
         self._wake = Wake()
         self._missed: dict[tuple[str, int], int] = {}
         self._dbos = DBOS(
@@ -351,7 +366,15 @@ class Engine:
             }
         )
         _quiet_logger()
-        _register(handlers, kept, self._wake)
+        _register(handlers, kept, self._call)
+
+    def wake(self, queue: Queue) -> None:
+        """Look into a queue now: somebody says that there may be a job."""
+        self._wake(queue)
+
+    def _call(self, queue: Queue) -> None:
+        self._wake(queue)
+        self._tell(queue)
 
     def start(self) -> None:
         """Take up what an earlier process of this name left open, then what waits."""
@@ -416,23 +439,23 @@ class Engine:
         DBOS.destroy(destroy_registry=True)
 
 
-def _register(handlers: Handlers, kept: Kept, wake: "Wake") -> None:
+def _register(handlers: Handlers, kept: Kept, wake: Callable[[Queue], None]) -> None:
     """What a job ends with may be the beginning of another one, which is looked for at once then."""
 
     @DBOS.workflow(name=_LOOK, max_recovery_attempts=_STARTS)
     def look(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _LOOK, **_RETRIES}, handlers.look, Look(**argument))
-        wake(_WORK)
+        wake(Queue.WORK)
 
     @DBOS.workflow(name=_WORK, max_recovery_attempts=_STUDY_STARTS)
     def work(argument: dict[str, Any]) -> None:
         handlers.study(StudyJob(**argument), cast("Step", _KeptStep(kept)))
-        wake(_SEND)
+        wake(Queue.SEND)
 
     @DBOS.workflow(name=_DELIVER, max_recovery_attempts=_STARTS)
     def deliver(argument: dict[str, Any]) -> None:
         DBOS.run_step({"name": _DELIVER, **_RETRIES}, handlers.deliver, DeliveryJob(**argument))
-        wake(_ASK)
+        wake(Queue.ASK)
 
     @DBOS.workflow(name=_PROVE, max_recovery_attempts=_STARTS)
     def prove(argument: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from dicom_node.errors import InstanceBeingRemoved
 from dicom_node.values import AETitle, CompletenessRule, InstanceRef, Receipt, StoredSeries, StorePriority, derive_key
 from dicom_node.values.receipts import Known
 
-from .engine import Client, Look
+from .engine import Client, Look, Queue
 from .series import as_reference, break_off
 from .store import Prepared, insert_unless_there, is_unavailable, now, unless_there
 from .tables import conflicts, feeding, instances, is_going, refusals, series, studies
@@ -74,8 +74,10 @@ class Receipts:
     A new series, or one that was complete, gets its delayed look in the same transaction: no receipt without its job.
     """
 
-    def __init__(self, engine: sa.Engine, client: Client, clock: Clock, is_there: Callable[[InstanceRef], bool]) -> None:
-        self._engine, self._client, self._clock, self._is_there = engine, client, clock, is_there
+    def __init__(
+        self, engine: sa.Engine, client: Client, clock: Clock, is_there: Callable[[InstanceRef], bool], tell: Callable[[Queue], None]
+    ) -> None:
+        self._engine, self._client, self._clock, self._is_there, self._tell = engine, client, clock, is_there, tell
         self._insert_new = unless_there(engine, instances).returning(instances.c.sop_instance_uid)
         self._insert_one = Prepared(engine, unless_there(engine, instances), _FILLED)
         self._go_on = Prepared(engine, _GO_ON)
@@ -115,6 +117,7 @@ class Receipts:
     def _write_end(self, association: str, is_broken: bool) -> None:
         """An end in order may be that of the series: its sender is asked now how many images there are, rather than when the next look
         is due. Not where one association carries one image, as some modalities have it: the sender would be asked after each."""
+        is_hastened = False
         with self._engine.begin() as connection:
             if is_broken:
                 here = sa.and_(feeding.c.association == association, feeding.c.broken_at.is_(None))
@@ -123,7 +126,9 @@ class Receipts:
                 fed = feeding.delete().where(feeding.c.association == association)
                 for study, uid in connection.execute(fed.returning(feeding.c.study_instance_uid, feeding.c.series_instance_uid)).all():
                     if association in self._with_several:
-                        self._client.hasten_looks(connection, study, uid)
+                        is_hastened |= self._client.hasten_looks(connection, study, uid)
+        if is_hastened:
+            self._tell(Queue.LOOK)
         self._with_several.discard(association)
 
     def _write_ends(self) -> None:
@@ -445,10 +450,15 @@ def _row(receipt: Receipt, at: float) -> dict[str, object]:
 
 @contextmanager
 def open_receipts(
-    engine: sa.Engine, client: Client, clock: Clock, is_there: Callable[[InstanceRef], bool] = lambda _: True
+    engine: sa.Engine,
+    client: Client,
+    clock: Clock,
+    is_there: Callable[[InstanceRef], bool] = lambda _: True,
+    tell: Callable[[Queue], None] = lambda _: None,
 ) -> Iterator[Receipts]:
-    """Receipts that are committed to the end when the block is left; `is_there` says whether the spool holds an instance's file."""
-    receipts = Receipts(engine, client, clock, is_there)
+    """Receipts that are committed to the end when the block is left; `is_there` says whether the spool holds an instance's file, and
+    `tell` to the workers that there is a job in a queue."""
+    receipts = Receipts(engine, client, clock, is_there, tell)
     try:
         yield receipts
     finally:

@@ -13,7 +13,8 @@ from dicom_node.values import DeliveryState, Proof
 from .actions import write_action
 from .engine import Client, DeliveryJob, ProofJob, find_alive, study_identity
 from .jobs import JobRow, JobState, name_study
-from .results import CANCELLED, has_all_images, is_cancelled, settle_study
+from .priors import release_fetched
+from .results import CANCELLED, find_withdrawal, has_all_images, is_cancelled, settle_study
 from .series import judge_again
 from .tables import deliveries, studies
 
@@ -27,6 +28,7 @@ class Done(StrEnum):
     NOTHING_TO_DO = "nothing-to-do"
     IS_OPEN = "is-open"  # a series of the study is not complete: it is judged when it is
     NO_IMAGES = "no-images"  # they, or some of them, have left the node
+    IS_WITHDRAWN = "is-withdrawn"  # a person has withdrawn the result: it is sent nowhere any more
 
 
 def retry_job(connection: sa.Connection, client: Client, row: JobRow, actor: str, now: float) -> Done:
@@ -53,8 +55,13 @@ def cancel_job(connection: sa.Connection, client: Client, row: JobRow, actor: st
 
 
 def rerun_study(connection: sa.Connection, client: Client, study_instance_uid: str, actor: str, now: float) -> Done:
-    """Judge a study anew. The same images, models and configuration lead to the same results; others to new ones, which name the old."""
+    """Judge a study anew. The same images, models and configuration lead to the same results; others to new ones, which name the old.
+
+    What is made of a study that the node fetched as a prior is sent from now on: a person wants it for itself.
+    """
     done = _judge(connection, client, study_instance_uid)
+    if done is Done.YES:
+        release_fetched(connection, study_instance_uid)
     return _recorded(connection, done, actor, "rerun", name_study(study_instance_uid), now)
 
 
@@ -74,6 +81,8 @@ def _judge(connection: sa.Connection, client: Client, study_instance_uid: str) -
 def _retry_sending(connection: sa.Connection, client: Client, row: JobRow, now: float) -> Done:
     assert row.result_key is not None
     assert row.destination is not None
+    if find_withdrawal(connection, row.result_key) is not None:
+        return Done.IS_WITHDRAWN
     here = _lock(connection, row)
     again: dict[str, Any] = {"error": None, "next_try_at": None}
     undone = sa.and_(here, deliveries.c.state.in_(_UNDONE))

@@ -16,7 +16,7 @@ from dicom_node.values import DeliveryState, Priority, Proof, derive_key
 from .engine import Alive, delivery_prefix, find_alive, look_prefix, proof_prefix, study_identity
 from .forgotten import WORN_OUT
 from .overview import ObjectRow, find_study, read_objects
-from .results import CANCELLED, is_cancelled
+from .results import CANCELLED, ENDED, is_cancelled
 from .tables import deliveries, is_dead, is_open, is_unconfirmed, is_unsettled, results, series, studies
 
 
@@ -157,7 +157,7 @@ def _sending(row: Any, alive: Alive) -> JobRow:
 
 
 def _state_of(row: Any) -> JobState:
-    if row.error == CANCELLED:
+    if row.error in ENDED:
         return JobState.CANCELLED
     match DeliveryState(row.state):
         case DeliveryState.REFUSED:

@@ -16,13 +16,15 @@ from dicom_node.values import (
     ObjectKind,
     Proof,
     Result,
+    SearchEnd,
     codec,
     derive_key,
 )
 
 from .deliveries import as_kinds
 from .kept import Kept
-from .results import CANCELLED
+from .priors import Search, is_fetched, read_searches
+from .results import ENDED, is_withdrawal
 from .tables import answers, conflicts, deliveries, refusals, results, series, studies
 
 
@@ -57,7 +59,8 @@ class ObjectRow:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """`result` is None where its value has left the node; `findings` is their number, None where nothing was analysed."""
+    """`result` is None where its value has left the node; `findings` is their number, None where nothing was analysed. `is_withdrawal`: it
+    says that its predecessor was withdrawn by a person."""
 
     key: str
     series_instance_uid: str
@@ -68,6 +71,10 @@ class ResultRow:
     predecessor: str | None
     made_at: float
     objects: tuple[ObjectRow, ...]
+
+    @property
+    def is_withdrawal(self) -> bool:
+        return is_withdrawal(self.key, self.predecessor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,8 @@ class StudyRow:
     series: tuple[SeriesRow, ...]
     results: tuple[ResultRow, ...]
     conflicts: int
+    is_prior: bool  # the node fetched it itself: its results are sent to nobody
+    search: Search | None  # for its own prior, at a PACS
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +145,22 @@ def _study(connection: sa.Connection, kept: Kept, row: sa.Row[tuple[object, ...]
         series=all_series,
         results=all_results,
         conflicts=connection.execute(set_aside).scalar_one(),
+        is_prior=is_fetched(connection, uid),
+        search=next((one for one in read_searches(connection, uid) if one.ended is not SearchEnd.UNWANTED), None),
     )
 
 
 def _closed_state(failure: str | None, objects: Sequence[ObjectRow]) -> str:
     """The state of a study whose job is finished."""
     states, errors = {one.state for one in objects}, {one.error for one in objects if one.state is DeliveryState.QUEUED}
-    sent = [one for one in objects if one.state is DeliveryState.SENT and one.error != CANCELLED]
+    sent = [one for one in objects if one.state is DeliveryState.SENT and one.error not in ENDED]
     if errors & _FOR_A_PERSON:
         return "undelivered"  # and tried again all the same
     if DeliveryState.QUEUED in states:
         return "delivering"
     if failure:
         return "failed"
-    if any(one.state in (DeliveryState.REFUSED, DeliveryState.GIVEN_UP) and one.error != CANCELLED for one in objects):
+    if any(one.state in (DeliveryState.REFUSED, DeliveryState.GIVEN_UP) and one.error not in ENDED for one in objects):
         return "undelivered"
     if any(one.proof is None for one in sent):
         return "confirming"

@@ -1,33 +1,49 @@
 """A journal made again from what is kept beside results: which there were, and what of them was made for whom."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
 
 from dicom_node.values import DeliveryState, Proof, derive_key
-from dicom_node.values.records import DeliveryRecord, Record, ResultRecord
+from dicom_node.values.records import DeliveryRecord, FetchedRecord, Record, ResultRecord
 
 from .deliveries import insert_object
-from .results import insert_result, settle_study
+from .priors import enter_fetched, find_fetched
+from .results import insert_result, is_withdrawal, settle_study
 from .store import insert_unless_there
 from .tables import deliveries, results, studies
+from .withdrawals import stop_what_was_withdrawn
 
 
-def enter_records(connection: sa.Connection, records: Iterable[Record], proof_of: Callable[[str], Proof]) -> int:
+def enter_records(connection: sa.Connection, records: Iterable[Record], proof_of: Callable[[str], Proof], now: float) -> int:
     """Enter what the journal does not know; gives the number of results.
 
     Of an object that was made nobody knows any more whether it was sent. A destination that is asked for a proof counts as having
     acknowledged it, so that it is asked and only what it lacks is sent again; to another one everything is sent again, under the same
-    UIDs. Of a result that the journal knows, it knows the deliveries too.
+    UIDs. Of a result that the journal knows, it knows the deliveries too. What a person has withdrawn is sent nowhere.
     """
     known = tuple(records)
-    made = sorted((record for record in known if isinstance(record, ResultRecord)), key=lambda record: (record.made_at, record.key))
+    made = _in_order([record for record in known if isinstance(record, ResultRecord)])
     entered = {record.key for record in made if insert_result(connection, record)}
     for sent in (record for record in known if isinstance(record, DeliveryRecord) and record.result_key in entered):
         state = DeliveryState.QUEUED if proof_of(sent.destination) is Proof.NONE else DeliveryState.SENT
         for one in sent.objects:
             insert_object(connection, sent.result_key, sent.destination, one, state)
+    for fetched in (record for record in known if isinstance(record, FetchedRecord)):
+        enter_fetched(connection, fetched)
+    stop_what_was_withdrawn(connection, [record.key for record in made if record.key in entered], now)
     return len(entered)
+
+
+def _in_order(records: Sequence[ResultRecord]) -> list[ResultRecord]:
+    """As they were made; a withdrawal behind what it withdraws, whatever the clock said then."""
+    times = {record.key: record.made_at for record in records}
+
+    def place(record: ResultRecord) -> tuple[float, bool, str]:
+        is_behind = is_withdrawal(record.key, record.predecessor)
+        return max(record.made_at, times.get(record.predecessor or "", 0.0) if is_behind else 0.0), is_behind, record.key
+
+    return sorted(records, key=place)
 
 
 def enter_studies_without_images(connection: sa.Connection, is_kept: Callable[[str], bool], now: float) -> int:
@@ -52,14 +68,18 @@ def enter_studies_without_images(connection: sa.Connection, is_kept: Callable[[s
 
 
 def find_identities(connection: sa.Connection, study_instance_uid: str) -> tuple[tuple[str, ...], ...]:
-    """What the records of a study's results, and of what was made of them, are about."""
+    """What the records of a study's results, of what was made of them, and of its coming are about."""
     of_study = sa.select(results.c.key).where(results.c.study_instance_uid == study_instance_uid)
     keys = connection.execute(of_study).scalars().all()
     pairs = sa.select(deliveries.c.result_key, deliveries.c.destination).where(deliveries.c.result_key.in_(of_study)).distinct()
-    return (*(("result", str(key)) for key in keys), *(("delivery", *row) for row in connection.execute(pairs)))
+    fetched = find_fetched(connection, study_instance_uid)
+    found = *(("result", str(key)) for key in keys), *(("delivery", *row) for row in connection.execute(pairs))
+    return found if fetched is None else (*found, fetched.identity)
 
 
 def is_known(connection: sa.Connection, record: Record) -> bool:
-    """Whether the journal knows the result that a record is about."""
+    """Whether the journal knows what a record is about: a result, or a study that was sent as a prior."""
+    if isinstance(record, FetchedRecord):
+        return find_fetched(connection, record.study_instance_uid) is not None
     key = record.key if isinstance(record, ResultRecord) else record.result_key
     return connection.execute(sa.select(results.c.key).where(results.c.key == key)).first() is not None

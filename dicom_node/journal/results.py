@@ -20,6 +20,7 @@ from dicom_node.values import (
     ResultIdentity,
     codec,
     derive_key,
+    derive_withdrawal_key,
 )
 from dicom_node.values.records import ResultRecord
 
@@ -28,6 +29,8 @@ from .tables import answers, deliveries, instances, is_going, results, series, s
 
 # What `failure` and `error` say of what a person ended.
 CANCELLED = "CancelledByOperator"
+WITHDRAWN = "WithdrawnByOperator"
+ENDED = (CANCELLED, WITHDRAWN)
 # What `failure` says of a study that is not judged with a part of its images.
 IMAGES_HAVE_LEFT = ImagesHaveLeft.__name__
 
@@ -68,7 +71,21 @@ def forget_value(connection: sa.Connection, key: str) -> None:
 def may_follow(connection: sa.Connection, study_instance_uid: str, choice: Accepted, identity: ResultIdentity, *, of_study: bool) -> bool:
     """Whether the newest result of a choice is the one that an identity was made after, or the same; asked under the study's lock."""
     latest = find_latest(connection, study_instance_uid, choice, of_study=of_study)
-    return (None if latest is None else latest[0]) in (identity.predecessor_key, identity.key)
+    if latest is None:
+        return identity.predecessor_key is None
+    key, _ = latest
+    return key == identity.key or (find_withdrawal(connection, key) or key) == identity.predecessor_key
+
+
+def is_withdrawal(key: str, predecessor: str | None) -> bool:
+    """Whether a result's row is that of a withdrawal, by its key and its predecessor's."""
+    return predecessor is not None and key == derive_withdrawal_key(predecessor)
+
+
+def find_withdrawal(connection: sa.Connection, key: str) -> str | None:
+    """The key of the withdrawal of a result; None where nobody has withdrawn it."""
+    withdrawal = derive_withdrawal_key(key)
+    return connection.execute(sa.select(results.c.key).where(results.c.key == withdrawal)).scalar_one_or_none()
 
 
 def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Accepted, *, of_study: bool) -> tuple[str, str] | None:
@@ -94,8 +111,8 @@ def find_latest(connection: sa.Connection, study_instance_uid: str, choice: Acce
 def find_prior(
     connection: sa.Connection, choice: Accepted, study_instance_uid: str, patient: PatientDigests, is_kept: Callable[[str], bool]
 ) -> PriorRef | None:
-    """The newest result of the choice's package on an earlier study of the patient; None where its value has left, whatever older ones
-    there are: a comparison with them would take the place of the one with it.
+    """The newest result of the choice's package on an earlier study of the patient, of a study whose newest one nobody has withdrawn; None
+    where its value has left, whatever older ones there are: a comparison with them would take the place of the one with it.
 
     Birth dates must be known and the same, and family names where both are known: an ID may have been given twice.
     """
@@ -104,7 +121,7 @@ def find_prior(
     same_name: sa.ColumnElement[bool] = sa.true()
     if patient.family_digest is not None:
         same_name = sa.or_(results.c.family_digest.is_(None), results.c.family_digest == patient.family_digest)
-    row = connection.execute(
+    rows = connection.execute(
         sa.select(results)
         .where(
             results.c.patient_digest == patient.patient_digest,
@@ -116,11 +133,16 @@ def find_prior(
             results.c.findings.is_not(None),
         )
         .order_by(results.c.study_date.desc(), results.c.study_instance_uid, results.c.number.desc())
-        .limit(1)
-    ).first()
+    ).all()
+    newest = {row.study_instance_uid: row for row in reversed(rows)}  # of each study; of several, in their order
+    in_order = (newest[uid] for uid in dict.fromkeys(row.study_instance_uid for row in rows))
+    row = next((one for one in in_order if find_withdrawal(connection, one.key) is None), None)
     if row is None or not is_kept(row.kept):
         return None
-    return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version)
+    of_series = instances.c.study_instance_uid == row.study_instance_uid, instances.c.series_instance_uid == row.series_instance_uid
+    asked = sa.select(instances.c.sop_class_uid, instances.c.sop_instance_uid).where(*of_series).order_by(instances.c.sop_instance_uid)
+    images = tuple((one.sop_class_uid, one.sop_instance_uid) for one in connection.execute(asked))
+    return PriorRef(row.study_instance_uid, row.series_instance_uid, row.study_date, row.key, version=row.version, images=images)
 
 
 def write_result(connection: sa.Connection, record: ResultRecord) -> None:
@@ -236,8 +258,8 @@ def is_settled() -> sa.ColumnElement[bool]:
 
 
 def is_cancelled() -> sa.ColumnElement[bool]:
-    """Whether a person ended an object's way, and accepted it as it is; `jobs retry` takes that back."""
-    return sa.func.coalesce(deliveries.c.error, "") == CANCELLED
+    """Whether a person ended an object's way, and accepted it as it is; `jobs retry` takes that back, but not a withdrawal."""
+    return sa.func.coalesce(deliveries.c.error, "").in_(ENDED)
 
 
 def find_study_of(connection: sa.Connection, result_key: str) -> str | None:

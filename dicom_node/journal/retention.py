@@ -18,7 +18,7 @@ from .rebuild import find_identities
 from .results import has_open_series
 from .series import as_reference
 from .store import begin_writing
-from .tables import answers, commitments, conflicts, deliveries, feeding, instances, results, series, studies
+from .tables import answers, commitments, conflicts, deliveries, feeding, fetched, instances, results, searches, series, studies
 
 IMAGES, RESULTS, RECORDS = "images-removed", "results-removed", "records-removed"
 RETENTION = "retention"
@@ -132,7 +132,7 @@ def forget_study(
     amount = 0
     for table in (deliveries, commitments):
         amount += connection.execute(table.delete().where(table.c.result_key.in_(of_study))).rowcount
-    for table in (results, answers, instances, conflicts, feeding, series, studies):
+    for table in (results, answers, instances, conflicts, feeding, fetched, searches, series, studies):
         amount += connection.execute(table.delete().where(_of(table, study_instance_uid))).rowcount
     write_action(connection, RETENTION, RECORDS, study_instance_uid, now, amount)
 

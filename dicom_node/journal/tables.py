@@ -207,6 +207,28 @@ refused_classes = sa.Table(
     sa.Column("at", sa.Float, nullable=False),
 )
 
+# For each series that a package follows over time: the search for the patient's earlier study at a PACS. `ended`: how it came to its end
+# (`priors.Ended`), absent while it goes on; `peer`: which one was asked last; `prior`: the study that was found there.
+searches = sa.Table(
+    "node_searches",
+    metadata,
+    sa.Column("study_instance_uid", sa.Text, primary_key=True),
+    sa.Column("series_instance_uid", sa.Text, primary_key=True),
+    sa.Column("began_at", sa.Float, nullable=False),
+    sa.Column("ended", sa.Text),
+    sa.Column("peer", sa.Text),
+    sa.Column("prior", sa.Text),
+    sa.Column("error", sa.Text),
+)
+
+# Series that the node had sent to itself as a prior's. What is made of a study that has no other series is sent to nobody.
+fetched = sa.Table(
+    "node_fetched",
+    metadata,
+    sa.Column("study_instance_uid", sa.Text, primary_key=True),
+    sa.Column("series_instance_uid", sa.Text, primary_key=True),
+)
+
 # Storage commitment requests (PS3.4 annex J): a report is believed only where it names a transaction that is here.
 commitments = sa.Table(
     "node_commitments",

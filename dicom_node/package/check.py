@@ -51,6 +51,7 @@ def load_package(folder: Path) -> Package:
         title=identity.title,
         manufacturer=identity.manufacturer,
         product=identity.qualification == "PRODUCT",
+        is_shadow=identity.shadow,
     )
     return Package(folder=folder, manifest=manifest, ref=ref, example=example)
 

@@ -58,7 +58,7 @@ class Preference(Part):
 
 
 class Identity(Part):
-    """Who made which model, for what."""
+    """Who made which model, for what. `shadow`: it runs and its results are kept and shown by the node, and sent to nobody."""
 
     name: Name
     version: Annotated[str, Field(max_length=64)]
@@ -67,6 +67,7 @@ class Identity(Part):
     intended_use: str
     qualification: Literal["RESEARCH", "PRODUCT"] = "RESEARCH"
     licence: str
+    shadow: bool = False
 
 
 class Output(Part):

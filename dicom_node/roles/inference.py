@@ -24,7 +24,7 @@ def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends us in order
     _silence_libraries()
     start_logging("warning")
-    headers, frames = spool.HeadersAhead(), assemble.FramesAhead()
+    headers, frames, room = spool.HeadersAhead(), assemble.FramesAhead(), assemble.Room()
 
     def read_ahead(root: Path, instances: tuple[InstanceRef, ...]) -> None:
         for one in headers.read_ahead(root, instances):
@@ -32,7 +32,7 @@ def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
 
     def read_volume(root: Path, series: SeriesHeaders, geometry: Geometry) -> Volume | Reason:
         frames.keep({one.instance.file for one in series.instances})
-        volume = assemble.read_volume(root, series, geometry, frames.read_frames)
+        volume = assemble.read_volume(root, series, geometry, frames.read_frames, room.take)
         frames.keep(())  # of images that are in no volume
         return volume
 

@@ -1,19 +1,24 @@
 """`dicom-node jobs`: what is to be done and could not be done, for the people who look after the node; and what they do about it."""
 
+import errno
 import itertools
 import os
 import pwd
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dicom_node import deliver, journal
+from dicom_node import deliver, journal, pipeline, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config
+from dicom_node.errors import ImageMissing, SpoolFailed
 from dicom_node.journal import Done, JobRow, JobState
+from dicom_node.sending import Sending, WithdrawalMade
 from dicom_node.texts import Language
-from dicom_node.values import PeerName
+from dicom_node.texts.render import name_of
+from dicom_node.values import PeerName, SeriesHeaders, StoredSeries
+from dicom_node.values.reasons import WITHDRAWALS, Withdrawal
 
 from .instead import describe_instead
 from .status import as_date, describe_error
@@ -24,7 +29,9 @@ _NOT_DONE = {
     Done.NOTHING_TO_DO: "nothing to do: it is not in a state where that would change anything",
     Done.IS_OPEN: "a series of it is not complete; it is judged when all are",
     Done.NO_IMAGES: "its images, or some of them, have left the node; send them again",
+    Done.IS_WITHDRAWN: "its result was withdrawn by a person, and is sent nowhere any more",
 }
+REASONS: Mapping[str, type[Withdrawal]] = {name_of(kind): kind for kind in WITHDRAWALS}
 _MANY = 1_000_000
 _AT_ONCE = 200  # in one transaction: with SQLite receipts wait meanwhile
 
@@ -107,8 +114,47 @@ def rerun_one(config: Config, study: str, clock: Clock) -> Said:
         uid = journal.find_study(connection, study)
         if uid is None:
             return Said(f"no study {study}", is_done=False)
+        fetched = journal.find_fetched(connection, uid)
         done = journal.rerun_study(connection, client, uid, _actor(), clock.now())
+    if fetched is not None and done is Done.YES:
+        journal.open_kept(config).remove_record(fetched.identity)
     return Said(f"study {uid} is judged anew") if done is Done.YES else Said(_NOT_DONE[done], is_done=False)
+
+
+def withdraw(config: Config, study: str, reason: str, clock: Clock, *, package: str = "", by: str = "") -> Said:
+    """Withdraw what packages have said of a study; `reason` is one of REASONS."""
+    with _engine(config) as engine:
+        with engine.begin() as connection:
+            uid = journal.find_study(connection, study)
+        if uid is None:
+            return Said(f"no study {study}", is_done=False)
+        client, images = journal.Client(engine, look_delay_s=config.first_look_s), spool.open_spool(config)
+        sending = Sending(config, clock, engine, client, journal.open_kept(config), lambda stored: _read_headers(images, stored))
+        actor = f"{_actor()} for {by}" if by else _actor()
+        made = pipeline.withdraw(uid, package, REASONS[reason](), f"withdraw {reason}", actor, sending)
+    if made is None:
+        return Said(f"study {uid}: more of it is sent at this moment; try again", is_done=False)
+    if not made:
+        return Said(f"study {uid}: nothing to do: no result of it stands", is_done=False)
+    return Said("\n".join(line for one in made for line in _describe_withdrawal(one)))
+
+
+def _describe_withdrawal(made: WithdrawalMade) -> Iterator[str]:
+    told = ", ".join(one.destination for one in made.deliveries) or "nobody"
+    yield f"result [{made.standing.key[:16]}] of {made.standing.package} is withdrawn; told: {told}"
+    for name in made.untold:
+        yield f"  {name} has objects of it and cannot be told by the node: withdraw them there"
+
+
+def _read_headers(images: spool.Spool, stored: StoredSeries) -> SeriesHeaders:
+    """The headers of a series. Raises SpoolError; ImageMissing where a file is gone for good."""
+    uids = stored.series_instance_uid, stored.study_instance_uid
+    try:
+        return spool.read_headers(images.local_root(stored.instances), stored.instances, *uids, stored.rule)
+    except SpoolFailed as error:
+        if error.errno == errno.ENOENT and images.misses_any(stored.instances):
+            raise ImageMissing from error
+        raise
 
 
 def _act(config: Config, name: str, act: Callable[..., Done], said: str, clock: Clock) -> Said:
@@ -123,14 +169,20 @@ def _act(config: Config, name: str, act: Callable[..., Done], said: str, clock: 
 
 @contextmanager
 def _journal(config: Config) -> Iterator[tuple[journal.Connection, journal.Client]]:
-    """A transaction of the journal, which is brought to this version's schema."""
+    """A transaction of the journal."""
+    with _engine(config) as engine, engine.begin() as connection:
+        yield connection, journal.Client(engine, look_delay_s=config.first_look_s)
+
+
+@contextmanager
+def _engine(config: Config) -> Iterator[journal.SqlEngine]:
+    """The journal, which is brought to this version's schema."""
     config.data.mkdir(parents=True, exist_ok=True)
     engine = journal.open_engine(config.database)
     try:
         if not journal.is_current(engine):
             journal.migrate(config.database)
-        with engine.begin() as connection:
-            yield connection, journal.Client(engine, look_delay_s=config.first_look_s)
+        yield engine
     finally:
         engine.dispose()
 

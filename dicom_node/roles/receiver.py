@@ -1,5 +1,6 @@
 """Takes images from the network: a file and a receipt for each, then the acknowledgement."""
 
+import functools
 import os
 
 from dicom_node import journal, receive, spool
@@ -8,6 +9,7 @@ from dicom_node.config import Config
 from dicom_node.errors import SchemaTooOld
 from dicom_node.log import RoleName, RoleStarted, log
 
+from . import bell
 from .lifeline import stop_on_signals
 from .opening import hold_name, open_journal, wait_for_journal
 
@@ -27,7 +29,7 @@ def run(config: Config, clock: Clock) -> int:
             return 1
         client = journal.Client(engine, look_delay_s=config.first_look_s)
         images = spool.open_spool(config)
-        with journal.open_receipts(engine, client, clock, images.has) as receipts:
+        with journal.open_receipts(engine, client, clock, images.has, functools.partial(bell.ring, config.data)) as receipts:
             if journal.find_file(config.database) is not None:
                 receipts.receiver_started("")  # the only receiver: whoever had the name before is gone
             commitments = journal.Commitments(engine, client, clock, config.node.deliver)

@@ -8,7 +8,7 @@ from dicom_node import journal, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config
 from dicom_node.values import Proof, Receipt, derive_key
-from dicom_node.values.records import DeliveryRecord, ResultRecord
+from dicom_node.values.records import DeliveryRecord, FetchedRecord, ResultRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def replay_spool(config: Config, study: str, clock: Clock) -> Replayed | None:
         wanted = journal.find_study(connection, study) if study else None
     kept = journal.open_kept(config)
     if wanted is None:  # a journal that knows the study that is asked for knows its results
-        _enter_results(config, engine, kept)
+        _enter_results(config, engine, kept, clock.now())
     studies: set[str] = set()
 
     def receipts_of() -> Iterator[Receipt]:
@@ -71,16 +71,17 @@ def rebuild_journal(config: Config, clock: Clock) -> int:
     return 0 if done is None else done.entered
 
 
-def _enter_results(config: Config, engine: journal.SqlEngine, kept: journal.Kept) -> None:
+def _enter_results(config: Config, engine: journal.SqlEngine, kept: journal.Kept, now: float) -> None:
     """Before the images, so that each study finds the results that it has led to, and what was made of them for whom."""
 
-    def records() -> Iterator[ResultRecord | DeliveryRecord]:
+    def records() -> Iterator[ResultRecord | DeliveryRecord | FetchedRecord]:
         for record in kept.read_records():
             match record:
                 case ResultRecord() if not kept.has(record.kept):
                     yield dataclasses.replace(record, kept="")  # removed after its time: which one it was still counts
-                case ResultRecord() | DeliveryRecord():
+                case ResultRecord() | DeliveryRecord() | FetchedRecord():
                     yield record
 
     with engine.begin() as connection:
-        journal.enter_records(connection, records(), lambda name: config.peers[name].proof_asked if name in config.peers else Proof.NONE)
+        proofs = {name: peer.proof_asked for name, peer in config.peers.items()}
+        journal.enter_records(connection, records(), lambda name: proofs.get(name, Proof.NONE), now)

@@ -12,7 +12,7 @@ from dicom_node.errors import NodeError
 from dicom_node.journal import retention
 from dicom_node.log import ImagesRemoved, RoleName, log, log_broken
 from dicom_node.values import derive_key
-from dicom_node.values.records import DeliveryRecord, ResultRecord
+from dicom_node.values.records import DeliveryRecord, FetchedRecord, ResultRecord
 
 _STUDIES_AT_ONCE = 200  # in one turn, so that a turn ends
 _JOBS_AT_ONCE = 1000
@@ -122,7 +122,7 @@ class Retention:
         record = self._kept.find_record(shard)
         with self._engine.begin() as connection:
             oldest = journal.oldest_live_at(connection)
-            if isinstance(record, ResultRecord | DeliveryRecord) and not journal.is_known(connection, record):
+            if isinstance(record, ResultRecord | DeliveryRecord | FetchedRecord) and not journal.is_known(connection, record):
                 return
         before = min(now - self._rules.jobs_h * _HOUR_S, now if oldest is None else oldest)
         old = self._kept.find_values(shard, before)

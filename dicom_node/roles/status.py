@@ -1,6 +1,7 @@
 """What the node knows of its studies, for a person and for a program. UIDs and technical values; no patient value."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from dicom_node import errors, journal
 from dicom_node.config import Config
 from dicom_node.texts import Language, Reader, render_error, render_reason
 from dicom_node.texts.render import name_of
-from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, Reason
+from dicom_node.values import Accepted, Analysed, Answer, NotAnalysed, PeerName, Reason, SearchEnd, Withdrawn
 
 from .instead import describe_instead, find_not_accepted, name_class
 
@@ -49,8 +50,33 @@ def _study(row: journal.StudyRow, language: Language) -> dict[str, Any]:
         "failure": row.failure,
         "why": describe_error(row.failure, language) if row.failure else None,
         "conflicts": row.conflicts,
+        "is_prior": row.is_prior,
+        "prior": None if row.search is None else _search(row.search, language),
         "series": [_series(one, language) for one in row.series],
-        "results": [_result(one, language) for one in row.results],
+        "results": [_result(one, row.results, language) for one in row.results],
+    }
+
+
+# How a search for a prior stands.
+_SEARCHES = {
+    None: "is looked for",
+    SearchEnd.NONE: "none found",
+    SearchEnd.HERE: "was analysed here already",
+    SearchEnd.FETCHED: "fetched and analysed",
+    SearchEnd.UNSUITABLE: "what there is led to no result",
+    SearchEnd.LATE: "did not come within the limit (priors.wait_s)",
+    SearchEnd.FAILED: "could not be fetched",
+}
+
+
+def _search(search: journal.Search, language: Language) -> dict[str, Any]:
+    peer = None if search.peer is None else PeerName(search.peer)
+    return {
+        "end": None if search.ended is None else search.ended.value,
+        "text": _SEARCHES[search.ended],
+        "peer": search.peer,
+        "study": search.prior,
+        "why": describe_error(search.error, language, peer=peer) if search.error else None,
     }
 
 
@@ -88,7 +114,8 @@ def _reason(reason: Reason, language: Language) -> dict[str, Any]:
     }
 
 
-def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
+def _result(row: journal.ResultRow, beside: Sequence[journal.ResultRow], language: Language) -> dict[str, Any]:
+    """A result; `beside`: all of its study."""
     result = row.result
     deliveries: dict[str, list[journal.ObjectRow]] = {}
     for one in row.objects:
@@ -98,8 +125,10 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
         "series": row.series_instance_uid,
         "package": row.package,
         "version": row.version,
-        "kind": "analysed" if row.findings is not None else "not-analysed",
+        "kind": _kind(row),
+        "withdrawn": _withdrawn(row, beside, language),
         "removed": result is None,
+        "shadow": result is not None and result.package is not None and result.package.is_shadow,
         "count": row.findings,
         "predecessor": row.predecessor[:16] if row.predecessor else None,
         "reason": _reason(result.reason, language) if isinstance(result, NotAnalysed) else None,
@@ -135,8 +164,25 @@ def _result(row: journal.ResultRow, language: Language) -> dict[str, Any]:
     }
 
 
+def _kind(row: journal.ResultRow) -> str:
+    if row.is_withdrawal:
+        return "withdrawal"
+    return "analysed" if row.findings is not None else "not-analysed"
+
+
+def _withdrawn(row: journal.ResultRow, beside: Sequence[journal.ResultRow], language: Language) -> dict[str, Any] | None:
+    """Why and when a person has withdrawn a result; None where nobody has. `reason` None: the value has left the node."""
+    for other in beside:
+        value = other.result
+        keys = value.withdrawn_keys if isinstance(value, Withdrawn) else (other.predecessor,)
+        if other.is_withdrawal and row.key in keys:
+            reason = None if value is None or not isinstance(value, Withdrawn) else _reason(value.reason, language)
+            return {"by": other.key[:16], "at": as_date(other.made_at), "reason": reason}
+    return None
+
+
 # What is no error of ours has no text of its own.
-_WORDS = {"CancelledByOperator": "cancelled by a person"}
+_WORDS = {"CancelledByOperator": "cancelled by a person", "WithdrawnByOperator": "withdrawn by a person"}
 
 
 def describe_error(error: str, language: Language, **known: Any) -> str:
@@ -178,6 +224,8 @@ def as_text(found: dict[str, Any]) -> str:
         aside = f", set aside: {study['conflicts']}" if study["conflicts"] else ""
         lines.append(f"study {study['study']}  [{study['key']}]  {study['state']}{failure}{aside}")
         lines += [f"  {study['why']}"] if study["why"] not in (None, study["failure"]) else []
+        lines += ["  fetched as a prior: its results stay here; to have them sent: dicom-node jobs rerun"] if study["is_prior"] else []
+        lines += [_prior_line(study["prior"])] if study["prior"] else []
         for series in study["series"]:
             rule = f" by {series['rule']}" if series["rule"] else ""
             again = f", reopened {series['reopened']} times" if series["reopened"] else ""
@@ -192,6 +240,12 @@ def as_text(found: dict[str, Any]) -> str:
     return "\n".join(lines) or "no studies yet"
 
 
+def _prior_line(prior: dict[str, Any]) -> str:
+    found = f" at {prior['peer']}: study {prior['study']}" if prior["study"] else ""
+    why = f"; {prior['why']}" if prior["why"] else ""
+    return f"  prior {prior['text']}{found}{why}"
+
+
 def _answer_lines(answer: dict[str, Any]) -> list[str]:
     head = f"{answer['package']}: {answer['verdict']}"
     if answer["reason"]:
@@ -203,17 +257,29 @@ def _answer_lines(answer: dict[str, Any]) -> list[str]:
 
 
 def _result_lines(result: dict[str, Any]) -> list[str]:
-    head = f"result [{result['key']}] {result['package']} {result['version']}: "
+    shadow = " in the shadow, sent to nobody" if result["shadow"] else ""
+    head = f"result [{result['key']}] {result['package']} {result['version']}{shadow}: "
+    if result["kind"] == "withdrawal":
+        why = f": {result['reason']['text']}" if result["reason"] else ""
+        return [f"withdrawal [{result['key']}] of result [{result['predecessor']}]{why}", *_delivery_lines(result)]
+    withdrawn = result["withdrawn"]
+    taken_back = [f"  withdrawn {withdrawn['at']}, see [{withdrawn['by']}]"] if withdrawn else []
     if result["reason"]:
-        return [head + result["reason"]["text"]]
+        return [head + result["reason"]["text"], *taken_back]
     replaced = f", replaces [{result['predecessor']}]" if result["predecessor"] else ""
     reserved = f" ({', '.join(result['reservations'])})" if result["reservations"] else ""
     found = "not analysed" if result["count"] is None else f"{result['count']} findings"
     removed = ", its value has left the node" if result["removed"] else ""
-    lines = [head + f"{found}{reserved}{replaced}{removed}"]
+    lines = [head + f"{found}{reserved}{replaced}{removed}", *taken_back]
     for finding in result["findings"]:
         measured = ", ".join(f"{name} {value}" for name, value in finding["measurements"].items())
         lines.append(f"  {finding['number']}. {finding['label']} {finding['laterality'] or ''} score {finding['score']}: {measured}")
+    return lines + _delivery_lines(result)
+
+
+def _delivery_lines(result: dict[str, Any]) -> list[str]:
+    """A line for each object on its way, and one below it where it is there in place of another."""
+    lines = []
     for delivery in result["deliveries"]:
         for one in delivery["objects"]:
             proof = f" by {one['proof']}" if one["proof"] and one["state"] == "confirmed" else ""

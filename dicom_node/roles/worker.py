@@ -1,5 +1,6 @@
 """Runs the jobs: looks at series, analyses studies, delivers results."""
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from dicom_node.package import Package
 from dicom_node.values import PackageName
 from dicom_node.values.reasons import OutOfService
 
+from . import bell
 from .ahead import LOOK_S, Ahead
 from .device import open_device
 from .examples import try_example
@@ -66,10 +68,13 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
                     prove=_recorded(lambda job: pipeline.prove(job, node.sending), node.sending.write_broken_proof, stop),
                 ),
                 name=holder.name,
+                tell=functools.partial(bell.ring, config.data, but=slot),
             )
             runner.start()
+            bell.listen(config.data, slot, runner.wake)
             log(RoleStarted(role=RoleName.WORKER, pid=os.getpid()))
             _in_turn(node.judge_what_was_out_of_service)
+            _in_turn(node.take_up_searches)
             watch = Watch(config, engine, holder, runner, clock)
             threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True).start()
             # Of several workers nobody knows which one will want them.

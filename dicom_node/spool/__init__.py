@@ -4,7 +4,7 @@ from .ahead import HeadersAhead
 from .file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .identity import Identity, is_uid, parse_identity
 from .part10 import read_headers
-from .patient import Patient, read_patient
+from .patient import Patient, family_name_of, is_same_person, read_patient
 from .spool import Incoming, Spool, open_spool
 from .usable import IMAGE_CLASSES, TRANSFER_SYNTAXES
 
@@ -18,6 +18,8 @@ __all__ = [
     "Incoming",
     "Patient",
     "Spool",
+    "family_name_of",
+    "is_same_person",
     "is_uid",
     "open_spool",
     "parse_identity",

@@ -39,16 +39,29 @@ def read_patient(instance: InstanceHeaders) -> Patient | None:
     return Patient(
         issuer=header.text("IssuerOfPatientID", encodings),
         patient_id=patient_id,
-        family_name=_family_name(header.text("PatientName", encodings)),
+        family_name=family_name_of(header.text("PatientName", encodings)),
         birth_date=birth_date if _is_date(birth_date) else "",
         study_date=study_date,
     )
 
 
-def _family_name(name: str) -> str:
+def is_same_person(one: Patient, other: Patient) -> bool:
+    """Whether two headers, or a header and an archive's answer, are of one person: the same ID, by issuers that do not contradict each
+    other, the same birth date, which must be known, and family names that are the same where both are known. An ID may have been given
+    twice."""
+    if one.patient_id != other.patient_id or not one.birth_date or one.birth_date != other.birth_date:
+        return False
+    return _agree(one.issuer, other.issuer) and _agree(one.family_name, other.family_name)
+
+
+def family_name_of(name: str) -> str:
     """The first component of the first group of a PN that has letters (PS3.5 6.2.1)."""
     spelt = unicodedata.normalize("NFKD", name.split("=")[0].split("^")[0].upper())
     return _NO_LETTER.sub("", "".join(one for one in spelt if not unicodedata.combining(one)))
+
+
+def _agree(one: str, other: str) -> bool:
+    return not one or not other or one == other
 
 
 def _is_date(text: str) -> bool:

@@ -1,10 +1,10 @@
 """The vocabulary of the node: frozen values, no behaviour that reaches outside."""
 
-from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod
+from .change import Change, ChangeCategory, Comparison, PriorFinding, PriorRef, Registration, RegistrationMethod, SearchEnd
 from .geometry import Affine, Form, FrameRef, Geometry, Volume
 from .holding import CommitmentReport, Held, Holding, TakenReport, held_of
 from .instance import DIMENSION_KEYWORDS, CodedConcept, FrameHeaders, InstanceHeaders, InstanceRef, Receipt
-from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest, derive_key, derive_uid
+from .keys import AETitle, Key, PackageName, PeerName, SourceLine, derive_digest, derive_key, derive_uid, derive_withdrawal_key
 from .objects import DeliveryState, DicomObject, ObjectKind, Priority, Proof, Provider, ReportRef, Role, StorePriority
 from .reasons import Reason
 from .result import (
@@ -22,6 +22,8 @@ from .result import (
     Result,
     ResultIdentity,
     Stage,
+    Withdrawn,
+    WithdrawnAt,
 )
 from .selection import Accepted, Answer, AssembledSeries, FailedCondition, Refused
 from .series import CompletenessRule, SeriesHeaders, StoredSeries
@@ -77,6 +79,7 @@ __all__ = [
     "PriorRef",
     "Registration",
     "RegistrationMethod",
+    "SearchEnd",
     "ReportRef",
     "Reservation",
     "Result",
@@ -88,8 +91,11 @@ __all__ = [
     "TakenReport",
     "Trial",
     "Volume",
+    "Withdrawn",
+    "WithdrawnAt",
     "derive_digest",
     "derive_key",
     "derive_uid",
+    "derive_withdrawal_key",
     "held_of",
 ]

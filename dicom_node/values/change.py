@@ -40,10 +40,22 @@ class Registration:
     support: int
 
 
+class SearchEnd(StrEnum):
+    """How a search for a prior came to its end."""
+
+    UNWANTED = "unwanted"  # no package follows what it finds in the series, or nobody could say whose it is
+    NONE = "none"  # no PACS knows an earlier study of the person with images of the kind
+    HERE = "here"  # the newest one has been analysed here already
+    FETCHED = "fetched"  # it was sent to the node, and analysed
+    UNSUITABLE = "unsuitable"  # what was sent to the node led to no result
+    LATE = "late"  # the limit came first; what still comes is there for the next time
+    FAILED = "failed"  # the PACS did not answer, or refused: `error` says how
+
+
 @dataclass(frozen=True, slots=True)
 class PriorRef:
     """The result that another one was compared with: of which study and series, from which day (DA), by which version of the package,
-    and the report of it that was sent."""
+    the report of it that was sent, and the images (SOP class, SOP instance) that it was made from."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -51,6 +63,7 @@ class PriorRef:
     result_key: str
     report: ReportRef | None = None
     version: str = ""
+    images: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

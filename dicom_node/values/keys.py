@@ -68,6 +68,11 @@ def derive_digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
+def derive_withdrawal_key(result_key: str) -> str:
+    """The key of the withdrawal of a result: who knows the result knows whether it was withdrawn, by a look for this key."""
+    return derive_digest("withdrawal", result_key)
+
+
 def derive_uid(*parts: str) -> str:
     """A UID of at most 44 characters, the same for the same parts.
 

@@ -189,6 +189,37 @@ class MixedPatient(Reason):
     attribute: str
 
 
+# -- a person has withdrawn the result: the names are what `dicom-node jobs withdraw --reason` takes ----------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal(Reason):
+    """Base of the reasons for which a person withdraws a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongPatient(Withdrawal):
+    """The images, or the result, stand in the folder of another patient than the one who was examined."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongImages(Withdrawal):
+    """The result was made from images that should not have been analysed: another examination, a bad series, a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultWrong(Withdrawal):
+    """What the result says is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotForCare(Withdrawal):
+    """The result was not meant for those who treat the patient, such as one of research that went to the clinical archive."""
+
+
+WITHDRAWALS = (WrongPatient, WrongImages, ResultWrong, NotForCare)
+
+
 # -- the model does not answer ------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .objects import ObjectKind, Role
-from .result import Analysed, Result, ResultIdentity
+from .result import Analysed, Result, ResultIdentity, Withdrawn
 from .selection import Accepted
 
 
@@ -38,7 +38,7 @@ class ResultRecord:
             volume=choice.volume,
             package=choice.package,
             version="" if result.package is None else result.package.version,
-            predecessor=result.predecessor_key if isinstance(result, Analysed) else None,
+            predecessor=result.predecessor_key if isinstance(result, Analysed | Withdrawn) else None,
             findings=len(result.findings) if isinstance(result, Analysed) else None,
             kept=kept,
             made_at=made_at,
@@ -87,4 +87,17 @@ class DeliveryRecord:
         return ("delivery", self.result_key, self.destination)
 
 
-Record = ResultRecord | DeliveryRecord
+@dataclass(frozen=True, slots=True)
+class FetchedRecord:
+    """The series of a study that the node had sent to itself as a prior: what is made of them alone is sent to nobody."""
+
+    study_instance_uid: str
+    series_instance_uids: tuple[str, ...]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What it is about; a later record of the same takes its place."""
+        return ("fetched", self.study_instance_uid)
+
+
+Record = ResultRecord | DeliveryRecord | FetchedRecord

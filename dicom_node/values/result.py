@@ -9,6 +9,7 @@ import numpy.typing as npt
 from .change import Change, Comparison, PriorRef
 from .geometry import Affine, Geometry
 from .instance import CodedConcept
+from .objects import ReportRef
 from .reasons import Reason
 
 
@@ -23,7 +24,7 @@ class Laterality(StrEnum):
 class PackageRef:
     """Which model: name and version as its manifest says, the digest of all its files, and the Device UID derived from them.
 
-    `product` says whether the maker declares it PRODUCT; else its results are RESEARCH.
+    `product` says whether the maker declares it PRODUCT; else its results are RESEARCH. What an `is_shadow` one gives is sent to nobody.
     """
 
     name: str
@@ -33,6 +34,7 @@ class PackageRef:
     title: str
     manufacturer: str
     product: bool
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +207,31 @@ class NotAnalysed:
     package: PackageRef | None
     reason: Reason
     stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawnAt:
+    """The objects of a withdrawn result that a destination holds, or may hold, as they were on their way when it was withdrawn."""
+
+    destination: str
+    objects: tuple[ReportRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(NotAnalysed):
+    """There is no result any more: a person has withdrawn it. Told in the same forms as that there never was one, in other words.
+
+    `reason` is a Withdrawal. `predecessor_key` is that of the result, `withdrawn_keys` those of all that are withdrawn with it: what it
+    had replaced, and what said that nothing was analysed. `places`: where objects of these are.
+    """
+
+    predecessor_key: str | None = None
+    withdrawn_keys: tuple[str, ...] = ()
+    places: tuple[WithdrawnAt, ...] = ()
+
+    def objects_at(self, destination: str) -> tuple[ReportRef, ...]:
+        """What a destination has of it."""
+        return next((place.objects for place in self.places if place.destination == destination), ())
 
 
 Result = Analysed | NotAnalysed

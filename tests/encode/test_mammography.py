@@ -186,7 +186,7 @@ def test_the_same_inputs_give_the_same_bytes_and_another_report_replaces_one(mam
     assert made_of(mammograms) == (made,)
     replaced = ReportRef(made.sop_class_uid, "2.25.1", "2.25.2")
     result = dataclasses.replace(mammograms.result, predecessor_key="cd" * 32)
-    (other,) = encode.encode(result, mammograms.headers, ALONE, replaced)
+    (other,) = encode.encode(result, mammograms.headers, ALONE, [replaced])
     (document,) = pydicom.dcmread(io.BytesIO(other.content)).PredecessorDocumentsSequence
     assert document.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "2.25.1"
 

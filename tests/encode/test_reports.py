@@ -133,7 +133,7 @@ def test_outlines_replace_no_report(case: Case) -> None:
     """Predecessor Documents is the report's."""
     result = dataclasses.replace(case.result, predecessor_key="cd" * 32)
     replaced = ReportRef(KINDS[REPORT_3D].sop_class_uid, "2.25.1", "2.25.2")
-    objects = encode.encode(result, case.headers, with_objects(SEGMENTATION, REPORT_3D, REGIONS), replaced)
+    objects = encode.encode(result, case.headers, with_objects(SEGMENTATION, REPORT_3D, REGIONS), [replaced])
     assert "PredecessorDocumentsSequence" in report_of(objects, REPORT_3D)
     assert "PredecessorDocumentsSequence" not in report_of(objects, REGIONS)
 

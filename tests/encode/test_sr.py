@@ -143,7 +143,7 @@ def test_a_report_names_the_one_that_it_replaces(case: Case) -> None:
     (old,) = [one for one in encode.encode(before, case.headers, PROFILE) if one.role is Role.REPORT]
     replaced = ReportRef(old.sop_class_uid, old.sop_instance_uid, old.series_instance_uid)
     after = dataclasses.replace(case.result, predecessor_key=before.key)
-    report = pydicom.dcmread(io.BytesIO(encode.encode(after, case.headers, PROFILE, replaced)[-1].content))
+    report = pydicom.dcmread(io.BytesIO(encode.encode(after, case.headers, PROFILE, [replaced])[-1].content))
     (document,) = report.PredecessorDocumentsSequence
     (series,) = document.ReferencedSeriesSequence
     (reference,) = series.ReferencedSOPSequence

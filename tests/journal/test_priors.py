@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from dicom_node import journal
-from dicom_node.values import Accepted, PatientDigests, PriorRef
+from dicom_node.values import Accepted, PatientDigests, PriorRef, derive_withdrawal_key
 from dicom_node.values.records import ResultRecord
 from tests.journal.conftest import Book, book, url
 
@@ -84,8 +84,23 @@ def test_what_was_recorded_by_an_older_program_is_no_prior(book: Book) -> None:
 
 def test_a_journal_made_again_knows_it(book: Book) -> None:
     with book.engine.begin() as connection:
-        assert journal.enter_records(connection, [dataclasses.replace(FIRST, prior="cd" * 32)], lambda _: None) == 1  # type: ignore[arg-type, return-value]
+        assert journal.enter_records(connection, [dataclasses.replace(FIRST, prior="cd" * 32)], lambda _: None, 5.0) == 1  # type: ignore[arg-type, return-value]
         row = journal.find_row(connection, FIRST.key)
     assert row is not None
     assert row.prior == "cd" * 32
     assert found(book) == FIRST.key
+
+
+def withdrawn(record: ResultRecord) -> ResultRecord:
+    key = derive_withdrawal_key(record.key)
+    return dataclasses.replace(record, key=key, predecessor=record.key, findings=None, kept="w.value", patient_digest=None)
+
+
+def test_a_result_that_a_person_has_withdrawn_is_no_prior(book: Book) -> None:
+    """Nor what it had replaced; an older study is, as if the withdrawn one had never been analysed, and what is made anew is."""
+    first, second = another(2, study_date="20250102"), another(3, study_date="20250102", study_instance_uid="2.25.20")
+    assert found(book, FIRST, first, second) == second.key
+    assert found(book, withdrawn(second)) == FIRST.key
+    assert found(book, withdrawn(FIRST)) is None
+    anew = another(4, study_date="20250102", study_instance_uid="2.25.20", predecessor=derive_withdrawal_key(second.key))
+    assert found(book, anew) == anew.key

@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from dicom_node.journal import Queue
+from dicom_node.roles import bell
 from tests.faults.studies import encode_study, find_study, make_study, write_package
 from tests.make.series import write_series
 from tests.peers.archive import Archive
 from tests.peers.modality import Modality
 from tests.peers.node import MODALITY_TITLE, NodeProcess
+from tests.peers.waiting import wait_until
 
 from .studies import wait_until_done
 
@@ -31,10 +34,15 @@ def test_with_a_count_no_timer_is_waited_for_and_the_trace_shows_the_way(
             models=[write_package(tmp_path / "bright", overlap=0.25)],
             settings={"assemble": {"quiet_s": _FOR_EVER_S, "count_after_s": _FOR_EVER_S}},
         )
+        wait_until((running.data / "bell-0").is_fifo, limit_s=60.0, what="the worker has no bell")
+        heard: list[Queue] = []
+        assert bell.listen(running.data, 1, heard.append)  # as a second worker of this machine would
         with Modality(running.port) as modality:
             for instance in encode_study("traced"):
                 assert modality.store(instance) == 0
         done = wait_until_done(running, study, limit_s=60.0)
+    wait_until(lambda: len(set(heard)) == len(Queue), limit_s=30.0, what=lambda: f"heard {heard}")  # the receiver first
+    assert [queue for number, queue in enumerate(heard) if queue not in heard[:number]] == list(Queue)
     assert [one["rule"] for one in done["series"]] == ["count"]
     assert len(pacs.files()) == 2
 
