@@ -23,7 +23,7 @@ from tests.deliver.objects import LIMITS, Listener, peer_at
 from tests.make import make_series, write_dataset
 from tests.peers.archive import Archive, Destination
 from tests.peers.orthanc import Orthanc
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 WHO = Patient(issuer="SITE", patient_id="4711", family_name="DOE", birth_date="19530317", study_date="20240709")
 HEADER = {"IssuerOfPatientID": "SITE", "PatientID": "4711", "PatientName": "Doe^Anne", "PatientBirthDate": "19530317"}
