@@ -130,10 +130,6 @@ def test_every_reason_to_withdraw_can_be_asked_for() -> None:
     assert list(WITHDRAWALS) == sorted(find_leaves(Withdrawal), key=WITHDRAWALS.index)
 
 
-def test_every_reason_to_withdraw_can_be_asked_for() -> None:
-    assert list(WITHDRAWALS) == sorted(find_leaves(Withdrawal), key=WITHDRAWALS.index)
-
-
 def test_numbers_are_written_with_unit_and_the_sign_of_the_language() -> None:
     gap = next(kind for kind in REASONS if kind.__name__ == "SliceGap")(after_mm=-12.5, gap_mm=2.0, spacing_mm=1.0)
     assert "\u221212.5\u00a0mm" in render_reason(gap, Reader.RADIOLOGIST, ENGLISH)
