@@ -258,7 +258,7 @@ class Sending:
                 log(ObjectDelivered(key, peer, state, answer.status or 0))
                 if state in _DEAD:
                     ended.append(StatusRefused if error is None else type(error))
-            if not refused and self._try_again(connection, job) is None:
+            if not refused and self._try_again(connection, job, tried=waiting) is None:
                 self._start_proof(connection, job)
         if ended:
             log(DeliveryFailed(key, peer, ended[0], 0.0))
@@ -406,12 +406,15 @@ class Sending:
             waiting = journal.find_waiting(connection, job)
         self.write_failure(job, waiting, ObjectMissing() if isinstance(error, FileNotFoundError) else error)
 
-    def _try_again(self, connection: journal.Connection, job: journal.DeliveryJob, *, at_once: bool = False) -> float | None:
-        """Queue the next attempt where something is still queued; gives its delay, None for none."""
+    def _try_again(
+        self, connection: journal.Connection, job: journal.DeliveryJob, *, at_once: bool = False, tried: Sequence[journal.Waiting] = ()
+    ) -> float | None:
+        """Queue the next attempt where something is still queued; gives its delay, None for none. `tried`: what has just been sent."""
         waiting = journal.find_waiting(connection, job)
         if not waiting:
             return None
-        at_once = at_once or all(one.role is Role.REJECTION for one in waiting)  # it was not their turn before
+        was_their_turn = not tried or any(one.role is Role.REJECTION for one in tried)
+        at_once = at_once or (not was_their_turn and all(one.role is Role.REJECTION for one in waiting))
         return self._start_next(connection, job, self._client.enqueue_delivery, delay_s=0.0 if at_once else None)
 
     # -- proof -------------------------------------------------------------------------------------------------------

@@ -210,3 +210,19 @@ def test_a_series_that_is_analysed_by_itself_keeps_its_refusal(site: Callable[..
         assert journal.find_refusals(connection, result, "pacs") == ()
         journal.write_answers(connection, result.study_instance_uid, (dataclasses.replace(chosen, chosen=False),))
         assert journal.find_refusals(connection, result, "pacs") == (OLD,)
+
+
+def test_a_note_that_fails_waits_as_everything_does(site: Callable[..., Site]) -> None:
+    """Only where it was not its turn is it sent at once."""
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES)
+    here.start(OLD)
+    here.run()
+    here.start(NEW, predecessor=OLD)
+    here.archive.answers.stores[NOTE] = [0xA700]  # out of resources: later
+    waits = []
+    for attempt in (0, 1):
+        pipeline.send(journal.DeliveryJob(NEW, "pacs", attempt), here.sending)
+        with here.book.engine.begin() as connection:
+            (note,) = connection.execute(sa.select(deliveries).where(deliveries.c.sop_class_uid == NOTE)).all()
+        waits.append((note.state, note.next_try_at > here.book.clock.now()))
+    assert waits == [("queued", False), ("queued", True)]

@@ -7,14 +7,13 @@ import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dicom_node import deliver, journal, pipeline, spool
+from dicom_node import deliver, journal, spool
 from dicom_node.clock import Clock
 from dicom_node.config import Config
 from dicom_node.errors import ImageMissing, SpoolFailed
 from dicom_node.journal import Done, JobRow, JobState
-from dicom_node.sending import Sending, WithdrawalMade
 from dicom_node.texts import Language
 from dicom_node.texts.render import name_of
 from dicom_node.values import PeerName, SeriesHeaders, StoredSeries
@@ -22,6 +21,9 @@ from dicom_node.values.reasons import WITHDRAWALS, Withdrawal
 
 from .instead import describe_instead
 from .status import as_date, describe_error
+
+if TYPE_CHECKING:
+    from dicom_node.sending import WithdrawalMade
 
 STATES = tuple(state.value for state in JobState if state not in (JobState.DONE, JobState.CANCELLED))
 
@@ -123,6 +125,9 @@ def rerun_one(config: Config, study: str, clock: Clock) -> Said:
 
 def withdraw(config: Config, study: str, reason: str, clock: Clock, *, package: str = "", by: str = "") -> Said:
     """Withdraw what packages have said of a study; `reason` is one of REASONS."""
+    from dicom_node import pipeline  # with what makes objects, which takes a second that no other command needs
+    from dicom_node.sending import Sending
+
     with _engine(config) as engine:
         with engine.begin() as connection:
             uid = journal.find_study(connection, study)
@@ -139,7 +144,7 @@ def withdraw(config: Config, study: str, reason: str, clock: Clock, *, package: 
     return Said("\n".join(line for one in made for line in _describe_withdrawal(one)))
 
 
-def _describe_withdrawal(made: WithdrawalMade) -> Iterator[str]:
+def _describe_withdrawal(made: "WithdrawalMade") -> Iterator[str]:
     told = ", ".join(one.destination for one in made.deliveries) or "nobody"
     yield f"result [{made.standing.key[:16]}] of {made.standing.package} is withdrawn; told: {told}"
     for name in made.untold:
