@@ -22,30 +22,28 @@ def fits(kind: ObjectKind, result: Result, headers: SeriesHeaders) -> bool:
     """Whether an object of this kind can say everything that this result says."""
     if not isinstance(result, Analysed):
         return kind not in UNABLE_TO_REFUSE
-    return kind not in _CONDITIONS or _CONDITIONS[kind](result, headers)
+    return _suits(kind, result) and (kind is not ObjectKind.MAMMOGRAPHY_CAD or _are_mammograms(headers))
 
 
 def is_unwritable(kind: ObjectKind, result: Result) -> bool | None:
-    """The same without the headers, when the images may have left: None where it depends on them."""
+    """The contrary without the headers, since the images may have left: None where it depends on them."""
     if not isinstance(result, Analysed):
         return kind in UNABLE_TO_REFUSE
-    match kind:
-        case ObjectKind.SEGMENTATION:
-            return result.geometry.form is Form.PROJECTION
-        case ObjectKind.LABEL_MAP:
-            return result.geometry.form is Form.PROJECTION or not label_map.is_writable(result)
-        case ObjectKind.MAMMOGRAPHY_CAD:
-            return None if _has_codes_of_mammography(result) else True
-        case _:
-            return False
+    if not _suits(kind, result):
+        return True
+    return None if kind is ObjectKind.MAMMOGRAPHY_CAD else False
 
 
-def _is_of_mammograms(result: Analysed, headers: SeriesHeaders) -> bool:
-    """On images of Modality MG, each a projection, of which all that was looked for or found has a code in mammography CAD."""
-    return _has_codes_of_mammography(result) and {one.attribute("Modality") for one in headers.instances} == {("MG",)}
+def _suits(kind: ObjectKind, result: Analysed) -> bool:
+    return kind not in _CONDITIONS or _CONDITIONS[kind](result)
+
+
+def _are_mammograms(headers: SeriesHeaders) -> bool:
+    return {one.attribute("Modality") for one in headers.instances} == {("MG",)}
 
 
 def _has_codes_of_mammography(result: Analysed) -> bool:
+    """Each image a projection, and all that was looked for or found has a code in mammography CAD."""
     concepts = [*result.looked_for, *(finding.type for finding in result.findings)]
     return (
         result.geometry.form is Form.PROJECTION
@@ -54,27 +52,27 @@ def _has_codes_of_mammography(result: Analysed) -> bool:
     )
 
 
-def _has_a_place(result: Analysed, _: SeriesHeaders) -> bool:
+def _has_a_place(result: Analysed) -> bool:
     """On images that lie somewhere in the patient, which a projection does not."""
     return result.geometry.form is not Form.PROJECTION
 
 
-def _has_a_frame_of_reference(result: Analysed, headers: SeriesHeaders) -> bool:
-    return _has_a_place(result, headers) and result.geometry.frame_of_reference_uid is not None
+def _has_a_frame_of_reference(result: Analysed) -> bool:
+    return _has_a_place(result) and result.geometry.frame_of_reference_uid is not None
 
 
-def _has_scores(result: Analysed, headers: SeriesHeaders) -> bool:
-    return _has_a_frame_of_reference(result, headers) and result.scores is not None
+def _has_scores(result: Analysed) -> bool:
+    return _has_a_frame_of_reference(result) and result.scores is not None
 
 
-def _is_label_map(result: Analysed, headers: SeriesHeaders) -> bool:
-    return _has_a_place(result, headers) and label_map.is_writable(result)
+def _is_label_map(result: Analysed) -> bool:
+    return _has_a_place(result) and label_map.is_writable(result)
 
 
-_CONDITIONS: Mapping[ObjectKind, Callable[[Analysed, SeriesHeaders], bool]] = {
+_CONDITIONS: Mapping[ObjectKind, Callable[[Analysed], bool]] = {
     ObjectKind.SEGMENTATION: _has_a_place,
     ObjectKind.LABEL_MAP: _is_label_map,
-    ObjectKind.MAMMOGRAPHY_CAD: _is_of_mammograms,
+    ObjectKind.MAMMOGRAPHY_CAD: _has_codes_of_mammography,
     ObjectKind.CONTOURS: _has_a_frame_of_reference,
     ObjectKind.SCORES: _has_scores,
 }

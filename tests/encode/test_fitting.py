@@ -7,7 +7,7 @@ import pytest
 
 from dicom_node import encode
 from dicom_node.config import PROFILES
-from dicom_node.encode.fitting import find_unwritable, fits
+from dicom_node.encode.fitting import find_unwritable, fits, is_unwritable
 from dicom_node.encode.kinds import KINDS, step_down
 from dicom_node.values import Analysed, CodedConcept, NotAnalysed, ObjectKind
 from dicom_node.values.reasons import ModelTooSlow
@@ -71,7 +71,16 @@ def test_a_projection_has_no_segmentation(mammograms: Case, name: str) -> None:
 
 
 def test_all_other_kinds_can_say_everything(case: Case) -> None:
-    assert all(fits(kind, case.result, case.headers) for kind in ObjectKind if kind is not CAD)
+    """But for the scores that this model did not keep."""
+    assert [kind for kind in ObjectKind if not fits(kind, case.result, case.headers)] == [CAD, ObjectKind.SCORES]
+
+
+def test_without_the_headers_it_is_the_same_but_for_mammograms(case: Case, mammograms: Case) -> None:
+    for one in (case, mammograms):
+        for kind in ObjectKind:
+            assert is_unwritable(kind, one.result) in (not fits(kind, one.result, one.headers), None)
+    assert [kind for kind in ObjectKind if is_unwritable(kind, mammograms.result) is None] == [CAD]
+    assert is_unwritable(CAD, case.result) is True
 
 
 @pytest.mark.parametrize(
