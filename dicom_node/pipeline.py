@@ -35,16 +35,20 @@ from dicom_node.values.reasons import ModelFailed, ModelTooSlow, NotEncodable, W
 
 _WITHDRAWAL_TRIES = 5  # each takes the time in which objects are made, while others may be sent
 
-PRIOR_S = 1.0  # until the next look, where the prior of a study is awaited; the end of the search calls it
+PRIOR_S = 5.0  # until the next look, where the prior of a study is awaited; the end of the search calls it
 
 
 def look(job: Look, node: Node) -> None:
     """Is the series complete, and the patient's prior here that is to come from a PACS? Closes it, or looks again later."""
-    counted = node.count_at_sender(job)  # asked before the series is locked: a slow PACS must hold up nobody
+    is_held_up = node.priors.is_held_up(job)  # by the search for its prior: then the PACS is not asked again every few seconds
+    counted = None if is_held_up else node.count_at_sender(job)  # before the series is locked: a slow PACS must hold up nobody
     priority = node.find_priority(job)  # likewise a slow disk
     with node.looking_at(job) as series:
         if series is None:
             return  # complete already, or reopened: another look is on its way
+        if is_held_up:
+            series.again(PRIOR_S if node.priors.is_awaited(series.connection, job) else 0.0)
+            return
         when = node.config.node.assemble
         match assemble.is_complete(series.seen(counted), now=series.now, quiet_s=when.quiet_s, broken_s=when.broken_s):
             case CompletenessRule() if node.priors.is_awaited(series.connection, job):

@@ -6,6 +6,7 @@ long as configured. What is fetched is analysed like any other study, and its re
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from dicom_node import assemble, deliver, journal, select, spool
 from dicom_node.clock import Clock
@@ -33,6 +34,16 @@ _LOOK_S = 0.5  # between two looks whether what was fetched is analysed
 ReadHeaders = Callable[[StoredSeries], SeriesHeaders]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """Of whom earlier studies are looked for, of which modality and nearest to how many images a series, and for which packages."""
+
+    patient: spool.Patient
+    modality: str
+    instances: int
+    packages: tuple[str, ...]
+
+
 class Priors:
     """What `pipeline.look` asks before it closes a series; a part of the node."""
 
@@ -57,10 +68,15 @@ class Priors:
         if not self._peers:
             return False
         searches = journal.read_searches(connection, job.study_instance_uid)
-        if all(one.series_instance_uid != job.series_instance_uid for one in searches):
-            return True
-        now = journal.now(connection, self._clock)
-        return any(one.ended is None and now < one.began_at + self._wait_s for one in searches)
+        return not _is_known(searches, job) or self._is_under_way(connection, searches)
+
+    def is_held_up(self, job: journal.Look) -> bool:
+        """Whether a series was found complete before, and the search of its study goes on: until then there is nothing to ask."""
+        if not self._peers:
+            return False
+        with self._engine.begin() as connection:
+            searches = journal.read_searches(connection, job.study_instance_uid)
+            return _is_known(searches, job) and self._is_under_way(connection, searches)
 
     def seek(self, job: journal.Look, stored: StoredSeries | None, read_headers: ReadHeaders) -> None:
         """Begin the search for the prior of a series that is complete, where a package follows what it finds in it; once.
@@ -69,51 +85,72 @@ class Priors:
         """
         about = job.study_instance_uid, job.series_instance_uid
         with self._engine.begin() as connection:
-            known = {one.series_instance_uid for one in journal.read_searches(connection, job.study_instance_uid)}
+            is_known = _is_known(journal.read_searches(connection, job.study_instance_uid), job)
             is_fetched = journal.is_fetched(connection, job.study_instance_uid)  # of a prior's prior there would be no end
-        if job.series_instance_uid in known:
+        if is_known:
             return
-        headers = None if stored is None or is_fetched else _read(stored, read_headers)
-        is_wanted = headers is not None and self._takes(headers) and spool.read_patient(headers.instances[0]) is not None
+        sought = None if stored is None or is_fetched else self._find_sought_guarded(stored, read_headers)
         with self._engine.begin() as connection:
-            begins = journal.begin_search(connection, *about, journal.now(connection, self._clock), is_wanted=is_wanted)
+            now = journal.now(connection, self._clock)
+            begins = journal.begin_search(connection, *about, now, is_wanted=sought is not None)
             if not begins:
                 self._client.hasten_looks(connection, *about)
-        if begins and headers is not None:
-            self._start(about, headers)
+        if begins and sought is not None:
+            self._start(about, sought)
 
     def go_on(self, read_series: Callable[[str, str], StoredSeries | None], read_headers: ReadHeaders) -> None:
         """Begin the searches anew that were under way when a worker died; who fetches twice fetches the same."""
-        if not self._peers:
-            return
         with self._engine.begin() as connection:
             unended = journal.find_unended(connection)
         for search in unended:
             about = search.study_instance_uid, search.series_instance_uid
-            stored = None if self._is_late(search) else read_series(*about)
-            headers = None if stored is None else _read(stored, read_headers)
-            if headers is not None:
-                self._start(about, headers)
+            stored = read_series(*about) if self._peers and not self._is_late(search) else None
+            sought = None if stored is None else self._find_sought_guarded(stored, read_headers)
+            if sought is not None:
+                self._start(about, sought)
                 continue
             with self._engine.begin() as connection:
                 journal.end_search(connection, search, SearchEnd.LATE, search.peer)
 
-    def _takes(self, headers: SeriesHeaders) -> bool:
-        """Whether a package takes a volume of the series whose findings it follows."""
-        series = AssembledSeries(headers=headers, volumes=assemble.find_volumes(headers))
-        return bool(headers.instances) and any(isinstance(answer, Accepted) for answer in select.judge(self._packages, [series]))
+    def _is_under_way(self, connection: journal.Connection, searches: Sequence[journal.Search]) -> bool:
+        now = journal.now(connection, self._clock)
+        return any(one.ended is None and now < one.began_at + self._wait_s for one in searches)
 
-    def _start(self, about: tuple[str, str], headers: SeriesHeaders) -> None:
-        self._threads.submit(self._search_guarded, about, headers)
-
-    def _search_guarded(self, about: tuple[str, str], headers: SeriesHeaders) -> None:
-        """The outermost handler of a search: whatever happens, the study goes on at its limit."""
+    def _find_sought_guarded(self, stored: StoredSeries, read_headers: ReadHeaders) -> _Sought | None:
+        """The outermost handler of what a header leads to here: the series is looked at until it closes, so it must close without."""
         try:
-            self._search(about, headers)
+            return self._find_sought(read_headers(stored))
+        except SpoolError:
+            return None
         except Exception as error:  # noqa: BLE001
             log_broken(RoleName.WORKER, error)
+            return None
 
-    def _search(self, about: tuple[str, str], headers: SeriesHeaders) -> None:
+    def _find_sought(self, headers: SeriesHeaders) -> _Sought | None:
+        """What to look for; None where no package takes a volume of the series whose findings it follows, or nobody can say whose it is."""
+        if not headers.instances:
+            return None
+        answers = select.judge(self._packages, [AssembledSeries(headers=headers, volumes=assemble.find_volumes(headers))])
+        takers = tuple(sorted({answer.package for answer in answers if isinstance(answer, Accepted)}))
+        patient = spool.read_patient(headers.instances[0]) if takers else None
+        if patient is None:
+            return None
+        modality = next(iter(headers.instances[0].attribute("Modality")), "")
+        return _Sought(patient, modality, len(headers.instances), takers)
+
+    def _start(self, about: tuple[str, str], sought: _Sought) -> None:
+        self._threads.submit(self._search_guarded, about, sought)
+
+    def _search_guarded(self, about: tuple[str, str], sought: _Sought) -> None:
+        """The outermost handler of a search: whatever happens, it ends; where that cannot be written, the study goes on at its limit."""
+        try:
+            self._search(about, sought)
+        except Exception as error:  # noqa: BLE001
+            log_broken(RoleName.WORKER, error)
+            if not journal.is_unavailable(error):
+                self._end(about, SearchEnd.FAILED, None, type(error))
+
+    def _search(self, about: tuple[str, str], sought: _Sought) -> None:
         study, _ = about
         with self._engine.begin() as connection:
             search = next((one for one in journal.read_searches(connection, study) if one.series_instance_uid == about[1]), None)
@@ -121,46 +158,56 @@ class Priors:
             return
         start, ended = self._clock.monotonic(), SearchEnd.NONE
         peer: PeerName | None = None
-        failure: PeerError | None = None
+        failed: tuple[PeerName, PeerError] | None = None
+        prior: str | None = None
         for name in self._peers:
             peer = PeerName(name)
             try:
-                ended, prior = self._search_at(search, peer, headers)
+                ended, prior = self._search_at(search, peer, sought)
             except PeerError as error:
-                ended, failure, prior = SearchEnd.FAILED, error, None
+                failed = peer, error
             if ended in (SearchEnd.FETCHED, SearchEnd.HERE, SearchEnd.LATE):
                 break
-        error_name = type(failure).__name__ if ended is SearchEnd.FAILED else None
-        with self._engine.begin() as connection:
-            journal.end_search(connection, search, ended, None if peer is None else peer.text, error_name)
-            self._client.hasten_looks(connection, *about)
-        match ended:
-            case SearchEnd.FETCHED if prior is not None:
-                log(PriorFetched(derive_key(study), derive_key(prior), peer or PeerName(""), self._clock.monotonic() - start))
-            case SearchEnd.FAILED | SearchEnd.LATE | SearchEnd.UNSUITABLE:
-                log(PriorNotFetched(derive_key(study), ended, peer, None if failure is None else type(failure)))
+        else:
+            if failed is not None:  # what another one does not have says nothing about what this one has
+                self._end(about, SearchEnd.FAILED, failed[0], type(failed[1]))
+                return
+        self._end(about, ended, peer, None)
+        if ended is SearchEnd.FETCHED and prior is not None:
+            log(PriorFetched(derive_key(study), derive_key(prior), peer or PeerName(""), self._clock.monotonic() - start))
 
-    def _search_at(self, search: journal.Search, peer: PeerName, headers: SeriesHeaders) -> tuple[SearchEnd, str | None]:
+    def _end(self, about: tuple[str, str], ended: SearchEnd, peer: PeerName | None, error: type[Exception] | None) -> None:
+        """Note how a search has ended, and let every series look now that waits for it."""
+        with self._engine.begin() as connection:
+            for one in journal.read_searches(connection, about[0]):
+                if one.series_instance_uid == about[1]:
+                    name = None if error is None else error.__name__
+                    journal.end_search(connection, one, ended, None if peer is None else peer.text, name)
+                self._client.hasten_looks(connection, one.study_instance_uid, one.series_instance_uid)
+        if ended in (SearchEnd.FAILED, SearchEnd.LATE, SearchEnd.UNSUITABLE):
+            log(PriorNotFetched(derive_key(about[0]), ended, peer, error))
+
+    def _search_at(self, search: journal.Search, peer: PeerName, sought: _Sought) -> tuple[SearchEnd, str | None]:
         """Search at one PACS: how it ended, and the study that was fetched."""
-        patient = spool.read_patient(headers.instances[0])
-        assert patient is not None
+        if self._is_late(search):  # it has waited for its turn behind others
+            return SearchEnd.LATE, None
         line = deliver.Line(peer, self._config.peers[peer.text], self._config.node.ae_title, self._config.node.deliver)
-        modality = next((value for keyword, values in headers.instances[0].attributes if keyword == "Modality" for value in values), "")
-        found = [one for one in deliver.find_earlier(line, patient, modality) if one.study_instance_uid != search.study_instance_uid]
+        studies = deliver.find_earlier(line, sought.patient, sought.modality)
+        found = [one for one in studies if one.study_instance_uid != search.study_instance_uid]
         ended = SearchEnd.NONE
         for earlier in found[:_MOST_TRIED]:
             if self._is_late(search):
                 return SearchEnd.LATE, None
-            if self._has_result(earlier.study_instance_uid):
+            if self._has_result(earlier, sought):
                 return SearchEnd.HERE, None
-            ended = self._fetch(search, line, earlier, wanted=len(headers.instances))
+            ended = self._fetch(search, line, earlier, sought)
             if ended is not SearchEnd.UNSUITABLE:
                 return ended, earlier.study_instance_uid
         return ended, None
 
-    def _fetch(self, search: journal.Search, line: deliver.Line, earlier: deliver.EarlierStudy, wanted: int) -> SearchEnd:
+    def _fetch(self, search: journal.Search, line: deliver.Line, earlier: deliver.EarlierStudy, sought: _Sought) -> SearchEnd:
         """Have an earlier study sent here, and wait until it is analysed."""
-        chosen = self._choose(line, earlier, wanted)
+        chosen = self._choose(line, earlier, sought.instances)
         if not chosen:
             return SearchEnd.UNSUITABLE
         with self._engine.begin() as connection:
@@ -172,7 +219,7 @@ class Priors:
             if self._is_late(search):
                 return SearchEnd.LATE
             self._clock.wait(_LOOK_S)
-        return SearchEnd.FETCHED if self._has_result(earlier.study_instance_uid) else SearchEnd.UNSUITABLE
+        return SearchEnd.FETCHED if self._has_result(earlier, sought) else SearchEnd.UNSUITABLE
 
     def _choose(self, line: deliver.Line, earlier: deliver.EarlierStudy, wanted: int) -> tuple[str, ...]:
         """The series to fetch: those with nearest to as many instances as the current one has first, until there would be too many. A
@@ -200,9 +247,10 @@ class Priors:
         with self._engine.begin() as connection:
             return journal.is_judged(connection, study_instance_uid)
 
-    def _has_result(self, study_instance_uid: str) -> bool:
+    def _has_result(self, earlier: deliver.EarlierStudy, sought: _Sought) -> bool:
+        """Whether a package that takes the current series has analysed an earlier study: another one's result is none to compare with."""
         with self._engine.begin() as connection:
-            return journal.has_result(connection, study_instance_uid, [package.ref.name for package in self._packages])
+            return journal.has_result(connection, earlier.study_instance_uid, sought.packages)
 
 
 def is_followed(package: Package) -> bool:
@@ -213,8 +261,5 @@ def is_followed(package: Package) -> bool:
     return is_one and all((one.category.value, one.category.scheme) == _FOLLOWED for one in outputs)
 
 
-def _read(stored: StoredSeries, read_headers: ReadHeaders) -> SeriesHeaders | None:
-    try:
-        return read_headers(stored)
-    except SpoolError:
-        return None
+def _is_known(searches: Sequence[journal.Search], job: journal.Look) -> bool:
+    return any(one.series_instance_uid == job.series_instance_uid for one in searches)

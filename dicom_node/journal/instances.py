@@ -4,7 +4,7 @@ import functools
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ from dicom_node.values import AETitle, CompletenessRule, InstanceRef, Receipt, S
 from dicom_node.values.receipts import Known
 
 from .engine import Client, Look, Queue
-from .series import as_reference, break_off
+from .priors import came_by_itself, find_asked_for, release_fetched
+from .results import lock_study
+from .series import as_reference, break_off, judge_whole
 from .store import Prepared, insert_unless_there, is_unavailable, now, unless_there
 from .tables import conflicts, feeding, instances, is_going, refusals, series, studies
 
@@ -332,6 +334,19 @@ class Receipts:
             self._open_study(connection, study, at)
         for look in looks:
             self._client.enqueue_look(connection, look)
+        self._release(connection, of_series, at)
+
+    def _release(self, connection: sa.Connection, of_series: Mapping[tuple[str, str], Sequence[tuple[Receipt, bool]]], at: float) -> None:
+        """Images that the node had sent to itself as a prior's have come by themselves too: what is made of their study is sent.
+
+        It may be made already, and nothing of it be new: then the study is judged once more, which starts the deliveries.
+        """
+        came = {where: {one.is_asked_for for one, _ in those if one.association} for where, those in of_series.items()}
+        for study in sorted({study for study, _ in find_asked_for(connection, came)}):
+            lock_study(connection, study)
+            ways = sorted({way for where, those in came.items() if where[0] == study for way in those}, key=str)
+            if any(came_by_itself(connection, study, way) for way in ways) and release_fetched(connection, study):
+                judge_whole(connection, self._client, study, at)
 
     def _goes_on(self, connection: sa.Connection, where: tuple[str, str], those: Sequence[tuple[Receipt, bool]], at: float) -> bool:
         """Whether that was all: their associations feed this series already, and its row is there, open, and no less urgent."""

@@ -52,10 +52,13 @@ def note_prior(
     connection: sa.Connection, search: Search, peer: str, study_instance_uid: str, uids: Collection[str]
 ) -> FetchedRecord | None:
     """Note, before they are asked for, which series of which study a PACS is to send; None where nothing of it is to come. Series that
-    are here already came by themselves, and stay what they are."""
+    are here already came by themselves, and stay what they are; but where the search goes on after a crash, those that it had asked for."""
     connection.execute(searches.update().where(_is(search)).values(peer=peer, prior=study_instance_uid))
     known = sa.select(series.c.series_instance_uid).where(series.c.study_instance_uid == study_instance_uid)
     wanted = set(uids) - set(connection.execute(known).scalars())
+    if search.prior == study_instance_uid:  # the search was cut before: what it had asked for may be here in part
+        before = find_fetched(connection, study_instance_uid)
+        wanted |= set(uids) & set(() if before is None else before.series_instance_uids)
     for uid in sorted(wanted):
         insert_unless_there(connection, fetched, {"study_instance_uid": study_instance_uid, "series_instance_uid": uid})
     return find_fetched(connection, study_instance_uid) if wanted else None
@@ -84,8 +87,37 @@ def is_fetched(connection: sa.Connection, study_instance_uid: str) -> bool:
 
 
 def release_fetched(connection: sa.Connection, study_instance_uid: str) -> bool:
-    """What is made of a study from now on is sent like that of any other; whether that is news."""
-    return bool(connection.execute(fetched.delete().where(fetched.c.study_instance_uid == study_instance_uid)).rowcount)
+    """What is made of a study from now on is sent like that of any other, and its own prior is looked for; whether that is news."""
+    unwanted = sa.and_(searches.c.study_instance_uid == study_instance_uid, searches.c.ended == SearchEnd.UNWANTED.value)
+    is_news = bool(connection.execute(fetched.delete().where(fetched.c.study_instance_uid == study_instance_uid)).rowcount)
+    if is_news:
+        connection.execute(searches.delete().where(unwanted))
+    return is_news
+
+
+def find_asked_for(connection: sa.Connection, arrived: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Which of some series (study, series) the node had sent to itself as a prior's."""
+    uids = fetched.c.study_instance_uid, fetched.c.series_instance_uid
+    rows = connection.execute(sa.select(*uids).where(uids[0].in_({study for study, _ in arrived}))).all()
+    return frozenset({(row[0], row[1]) for row in rows} & set(arrived))
+
+
+def came_by_itself(connection: sa.Connection, study_instance_uid: str, is_asked_for: bool | None) -> bool:
+    """Whether images of a study that was fetched as a prior did not come because of that: to be asked under the study's lock.
+
+    Their sender says for whom it sends them (PS3.7 9.1.1.1.11), or does not, as some do not even for a C-MOVE. Those count as asked for
+    while the search that asks is under way, and no image of the study has said so; for the others nobody has asked.
+    """
+    here = fetched.c.study_instance_uid == study_instance_uid
+    if is_asked_for is False:
+        return True
+    said = set(connection.execute(sa.select(fetched.c.is_said).where(here, fetched.c.is_said.is_not(None))).scalars())
+    is_said = is_asked_for is True
+    asks = sa.select(searches.c.prior).where(searches.c.prior == study_instance_uid, searches.c.ended.is_(None))
+    if (not is_said) in said or (not is_said and connection.execute(asks).first() is None):
+        return True
+    connection.execute(fetched.update().where(here).values(is_said=is_said))
+    return False
 
 
 def is_judged(connection: sa.Connection, study_instance_uid: str) -> bool:

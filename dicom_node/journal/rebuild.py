@@ -29,8 +29,11 @@ def enter_records(connection: sa.Connection, records: Iterable[Record], proof_of
         state = DeliveryState.QUEUED if proof_of(sent.destination) is Proof.NONE else DeliveryState.SENT
         for one in sent.objects:
             insert_object(connection, sent.result_key, sent.destination, one, state)
+    keys = {record.result_key for record in known if isinstance(record, DeliveryRecord)}
+    sent_of = {record.study_instance_uid for record in made if record.key in keys}  # it came by itself too, or a person asked for it
     for fetched in (record for record in known if isinstance(record, FetchedRecord)):
-        enter_fetched(connection, fetched)
+        if fetched.study_instance_uid not in sent_of:
+            enter_fetched(connection, fetched)
     stop_what_was_withdrawn(connection, [record.key for record in made if record.key in entered], now)
     return len(entered)
 
@@ -79,7 +82,8 @@ def find_identities(connection: sa.Connection, study_instance_uid: str) -> tuple
 
 def is_known(connection: sa.Connection, record: Record) -> bool:
     """Whether the journal knows what a record is about: a result, or a study that was sent as a prior."""
-    if isinstance(record, FetchedRecord):
-        return find_fetched(connection, record.study_instance_uid) is not None
+    if isinstance(record, FetchedRecord):  # of a study that is here and not fetched any more it was not lost: it has no meaning now
+        here = sa.select(studies.c.key).where(studies.c.study_instance_uid == record.study_instance_uid)
+        return find_fetched(connection, record.study_instance_uid) is not None or connection.execute(here).first() is not None
     key = record.key if isinstance(record, ResultRecord) else record.result_key
     return connection.execute(sa.select(results.c.key).where(results.c.key == key)).first() is not None

@@ -221,12 +221,14 @@ searches = sa.Table(
     sa.Column("error", sa.Text),
 )
 
-# Series that the node had sent to itself as a prior's. What is made of a study that has no other series is sent to nobody.
+# Series that the node had sent to itself as a prior's. What is made of a study that has no other series is sent to nobody. `is_said`:
+# whether the images of the study that came say that the node asked for them (Move Originator); absent while none has come.
 fetched = sa.Table(
     "node_fetched",
     metadata,
     sa.Column("study_instance_uid", sa.Text, primary_key=True),
     sa.Column("series_instance_uid", sa.Text, primary_key=True),
+    sa.Column("is_said", sa.Boolean),
 )
 
 # Storage commitment requests (PS3.4 annex J): a report is believed only where it names a transaction that is here.

@@ -27,6 +27,7 @@ class StoreCommand:
     sop_instance_uid: str
     message_id: int
     priority: int
+    moved_for: str = ""  # Move Originator: the AE title that asked for the image by C-MOVE; empty where that is not said
 
 
 def parse_store(content: memoryview) -> StoreCommand | None:
@@ -43,7 +44,7 @@ def parse_store(content: memoryview) -> StoreCommand | None:
     title, number = values.get(0x1030), values.get(0x1031)
     if not (title is None or (_TITLE.fullmatch(title) and title.strip())) or not (number is None or len(number) == 2):
         return None
-    return StoreCommand(sop_class, sop_instance, message_id, priority)
+    return StoreCommand(sop_class, sop_instance, message_id, priority, "" if title is None else title.decode("ascii").strip())
 
 
 def encode_answer(context_id: int, request: StoreCommand, status: int, comment: str) -> bytes:

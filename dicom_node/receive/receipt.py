@@ -59,6 +59,7 @@ class Arrival:
     sop_instance_uid: str
     abstract_syntax: str  # of the presentation context that it came on
     store_priority: StorePriority = StorePriority.MEDIUM
+    moved_for: str = ""  # Move Originator (0000,1030): who asked for it by C-MOVE; empty where the sender does not say
     incoming: Incoming | None = None
     refusal: NodeError | None = None
 
@@ -95,6 +96,7 @@ def give_receipt(arrival: Arrival, source: Source, receipts: Receipts) -> tuple[
         association=source.association,
         store_priority=arrival.store_priority,
         was_there=arrival.incoming.was_there,
+        is_asked_for=AETitle.parse(arrival.moved_for) == source.called if arrival.moved_for else None,
     )
     return receipt, receipts.commit(receipt)
 

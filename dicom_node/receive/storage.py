@@ -90,7 +90,7 @@ class Intake(DIMSEServiceProvider):
         self._order.command_ended(data_set_follows=True)
         self.begun += 1
         self._arrival = self._begin_instance(command.sop_class_uid, command.sop_instance_uid, command.sop_class_uid, transfer_syntax_uid)
-        self._arrival.store_priority = StorePriority.of(command.priority)
+        self._arrival.store_priority, self._arrival.moved_for = StorePriority.of(command.priority), command.moved_for
 
     def take_data_set(self, context_id: int, value: memoryview) -> Arrival | None:
         """A fragment of its data set has come; gives what has arrived when that was the last one. Raises OutOfOrder."""
@@ -141,6 +141,7 @@ class Intake(DIMSEServiceProvider):
         arrival = self._begin_instance(sop_class_uid, sop_instance_uid, str(context.abstract_syntax), str(context.transfer_syntax[0]))
         number = command.get("Priority")
         arrival.store_priority = StorePriority.of(number if isinstance(number, int) else None)
+        arrival.moved_for = str(command.get("MoveOriginatorApplicationEntityTitle", "") or "")
         return arrival
 
     def _take_data(self, fragment: Fragment, arrival: Arrival) -> None:

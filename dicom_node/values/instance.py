@@ -37,6 +37,7 @@ class Receipt:
     association: str
     store_priority: StorePriority = StorePriority.MEDIUM
     was_there: bool = False  # its file had come before, and is perhaps about to be removed
+    is_asked_for: bool | None = None  # whether the node had it sent to itself by C-MOVE; None where its sender does not say for whom
 
 
 @dataclass(frozen=True, slots=True)

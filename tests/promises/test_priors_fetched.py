@@ -101,6 +101,22 @@ def test_what_was_fetched_is_sent_when_more_of_it_comes_by_itself_or_a_person_as
     assert wait_until_done(running, uid)["is_prior"] is False
 
 
+@pytest.mark.parametrize("title", [NODE_TITLE, "ANOTHER"])
+def test_a_study_that_is_sent_by_itself_after_it_was_asked_for_is_reported(
+    orthanc: Orthanc, node: Callable[..., NodeProcess], tmp_path: Path, title: str
+) -> None:
+    """Whether it was fetched and analysed already, so that nothing of it is new, or the PACS did not know where to send it."""
+    running = start(node, orthanc, tmp_path, title=title)
+    then, now = scan("then", "20240110", 9.0), scan("now", "20240709", 12.0)
+    uid = in_archive(orthanc, then)
+    analysed(running, now)
+    assert set(orthanc.counts(uid)) == {"CT"}
+    with Modality(running.port) as modality:
+        assert all(modality.store(one) == 0x0000 for one in then)
+    wait_until(lambda: set(orthanc.counts(uid)) == {"CT", "SEG", "SR"}, limit_s=120, what=running._log_end)
+    assert wait_until_done(running, uid)["is_prior"] is False
+
+
 @pytest.mark.parametrize("most", [3])
 def test_a_series_with_too_many_images_is_left_where_it_is(
     orthanc: Orthanc, node: Callable[..., NodeProcess], tmp_path: Path, most: int

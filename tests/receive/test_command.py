@@ -40,7 +40,7 @@ def test_the_usual_request_is_read() -> None:
     assert parse_store(command()) == StoreCommand(CT_IMAGE, "1.2.34", 7, 2)
     assert parse_store(memoryview(encode_store_request(CT_IMAGE, "1.2.3", 1))) == StoreCommand(CT_IMAGE, "1.2.3", 1, 0)
     moved = command(x1030=b"WORKSTATION1", x1031=struct.pack("<H", 9))
-    assert parse_store(moved) == StoreCommand(CT_IMAGE, "1.2.34", 7, 2)
+    assert parse_store(moved) == StoreCommand(CT_IMAGE, "1.2.34", 7, 2, "WORKSTATION1")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE
 
+from dicom_node.config import DeliverSection, Peer
+from dicom_node.deliver import Line, ask_move
+from dicom_node.values import PeerName
+from tests.make import write_dataset
 from tests.peers.certificates import caller_context
+from tests.peers.orthanc import Orthanc
 from tests.peers.part10 import split_file
 from tests.peers.sender import CT_IMAGE, EXPLICIT_LITTLE
 
@@ -75,3 +80,31 @@ def test_each_file_says_where_it_came_from(running: Running) -> None:
     assert (meta.SourceApplicationEntityTitle, meta.SendingApplicationEntityTitle) == ("MODALITY", "MODALITY")
     assert meta.ReceivingApplicationEntityTitle == "NODE"
     assert meta.SourcePresentationAddress == "dicom://127.0.0.1"
+
+
+@pytest.mark.parametrize(("originator", "is_asked_for"), [(None, None), ("NODE", True), ("VIEWER", False)])
+def test_for_whom_an_image_is_sent_stands_in_its_receipt(running: Running, originator: str | None, is_asked_for: bool | None) -> None:
+    entity = AE(ae_title="MODALITY")
+    entity.add_requested_context(CT_IMAGE, EXPLICIT_LITTLE)
+    security = setting.security
+    secure = None if security is None else (caller_context(security.authority.file, security.modality), "127.0.0.1")
+    association = entity.associate("127.0.0.1", running.port, ae_title="NODE", tls_args=secure)
+    image = dcmread(BytesIO(b"\0" * 128 + b"DICM" + META + make_data_set()))
+    association.send_c_store(image, originator_aet=originator, originator_id=None if originator is None else 7)
+    association.release()
+    (receipt,) = running.receipts.receipts
+    assert receipt.is_asked_for is is_asked_for
+
+
+def test_an_archive_says_that_the_node_asked_for_an_image(tmp_path: Path, orthanc: Orthanc) -> None:
+    image = dcmread(BytesIO(b"\0" * 128 + b"DICM" + META + make_data_set()))
+    orthanc.upload(write_dataset(image))
+    peers = {"pacs": Peer(ae_title=orthanc.aet, host="127.0.0.1", port=orthanc.dicom_port, may=("send", "priors"))}
+    line = Line(PeerName("pacs"), peers["pacs"], "NODE", DeliverSection())
+    if setting.security is not None:
+        pytest.skip("the archive is one without TLS")
+    with receiving(tmp_path, peers=peers) as running:
+        orthanc.add_modality("node", "NODE", running.port)
+        ask_move(line, image.StudyInstanceUID, [image.SeriesInstanceUID])
+        (receipt,) = running.receipts.receipts
+    assert receipt.is_asked_for is True

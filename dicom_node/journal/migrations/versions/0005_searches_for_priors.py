@@ -24,4 +24,5 @@ def upgrade() -> None:
         "node_fetched",
         sa.Column("study_instance_uid", sa.Text, primary_key=True),
         sa.Column("series_instance_uid", sa.Text, primary_key=True),
+        sa.Column("is_said", sa.Boolean),
     )
