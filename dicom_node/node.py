@@ -163,15 +163,11 @@ class Node:
 
     def seek_prior(self, job: journal.Look) -> None:
         """Begin the search for the patient's earlier study at a PACS, where the series of a look is one that has to wait for it."""
-        self.priors.seek(job, self._read_series(job.study_instance_uid, job.series_instance_uid), self.read_headers)
+        self.priors.seek(job, self.read_stored_series(job.study_instance_uid, job.series_instance_uid), self.read_headers)
 
     def take_up_searches(self) -> None:
         """Go on with the searches that were under way when a worker died."""
-        self.priors.go_on(self._read_series, self.read_headers)
-
-    def _read_series(self, study_instance_uid: str, series_instance_uid: str) -> StoredSeries | None:
-        with self.engine.begin() as connection:
-            return journal.read_stored_series(connection, study_instance_uid, series_instance_uid)
+        self.priors.go_on(self.read_stored_series, self.read_headers)
 
     # -- a study -----------------------------------------------------------------------------------------------------
 
@@ -200,10 +196,10 @@ class Node:
         found = None if self._ahead is None else self._ahead.find(stored)
         return found or _assemble(self.read_headers(stored))
 
-    def read_stored_series(self, job: journal.Look) -> StoredSeries | None:
+    def read_stored_series(self, study_instance_uid: str, series_instance_uid: str) -> StoredSeries | None:
         """A series as it is at this moment, complete or not."""
         with self.engine.begin() as connection:
-            return journal.read_stored_series(connection, job.study_instance_uid, job.series_instance_uid)
+            return journal.read_stored_series(connection, study_instance_uid, series_instance_uid)
 
     def read_ahead(self, instances: tuple[InstanceRef, ...]) -> None:
         """Read images whose series is not complete, here their headers, where models run their pixels too, so that they are at hand then.
@@ -498,7 +494,7 @@ class _Ahead:
         return dataclasses.replace(found[1], headers=dataclasses.replace(found[1].headers, rule=stored.rule))
 
     def _assemble(self, job: journal.Look) -> tuple[StoredSeries, AssembledSeries] | None:
-        stored = self._node.read_stored_series(job)
+        stored = self._node.read_stored_series(job.study_instance_uid, job.series_instance_uid)
         return None if stored is None else (stored, _assemble(self._node.read_headers(stored)))
 
     def _read_volume(self, assembled: "Future[tuple[StoredSeries, AssembledSeries] | None]") -> None:
