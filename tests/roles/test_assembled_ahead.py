@@ -39,7 +39,7 @@ def node_with_images(folder: Path) -> Iterator[tuple[Node, journal.Look, StoredS
         with engine.begin() as connection:
             study, series = connection.exec_driver_sql("select study_instance_uid, series_instance_uid from node_series").one()
         look = journal.Look(study, series, generation=0, number=0)
-        stored = node.read_stored_series(look)
+        stored = node.read_stored_series(look.study_instance_uid, look.series_instance_uid)
         assert stored is not None
         assert len(stored.instances) == SLICES
         yield node, look, stored
