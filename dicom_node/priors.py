@@ -6,7 +6,7 @@ long as configured. What is fetched is analysed like any other study, and its re
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dicom_node import assemble, deliver, journal, select, spool
 from dicom_node.clock import Clock
@@ -214,7 +214,10 @@ class Priors:
             record = journal.note_prior(connection, search, line.destination.text, earlier.study_instance_uid, chosen)
         if record is not None:
             self._kept.write_record(record)
-            deliver.ask_move(line, earlier.study_instance_uid, [uid for uid in chosen if uid in record.series_instance_uids])
+            # A PACS need not say anything while it sends, and who hangs up gets half a series.
+            patience_s = self._wait_s + line.limits.response_timeout_s
+            patient_line = replace(line, limits=line.limits.model_copy(update={"response_timeout_s": patience_s}))
+            deliver.ask_move(patient_line, earlier.study_instance_uid, [uid for uid in chosen if uid in record.series_instance_uids])
         while not self._is_judged(earlier.study_instance_uid):
             if self._is_late(search):
                 return SearchEnd.LATE

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -13,7 +14,7 @@ from pynetdicom import evt
 
 from dicom_node import journal, pipeline
 from dicom_node.clock import SystemClock
-from dicom_node.config import Config, NodeFile, Peer
+from dicom_node.config import Config, DeliverSection, NodeFile, Peer
 from dicom_node.deliver.count import FIND
 from dicom_node.node import Node, load_packages
 from dicom_node.values import AETitle, Receipt, SearchEnd, SeriesHeaders
@@ -21,8 +22,10 @@ from tests.deliver.objects import Listener
 from tests.faults.studies import write_package
 from tests.journal.conftest import url
 from tests.journal.test_priors import FIRST
+from tests.make import write_dataset
+from tests.peers.archive import Archive
 from tests.peers.modality import encode
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.promises.test_generations import GatedDevice
 from tests.promises.test_priors import WHO, scan
@@ -32,6 +35,7 @@ __all__ = ["url"]  # fixture: an empty database of each kind
 IMAGES = scan("now", "20240709", 12.0)
 STUDY, SERIES = str(IMAGES[0].StudyInstanceUID), str(IMAGES[0].SeriesInstanceUID)
 PRIOR = "1.2.9"
+_SILENT_S = 4.0
 
 
 @dataclass
@@ -74,13 +78,16 @@ def make(url: str, tmp_path: Path) -> Iterator[Make]:
     journal.migrate(url)
     with ExitStack() as stack:
 
-        def make(*ports: int) -> Node:
+        def make(*ports: int, title: str = "PACS0", response_timeout_s: float = 60.0) -> Node:
             models = (write_package(tmp_path / "bright", overlap=0.25), write_other_package(tmp_path / "other"))
             peers = {
-                f"pacs{number}": Peer(ae_title=f"PACS{number}", host="127.0.0.1", port=port, may=("send", "count", "priors"))
+                f"pacs{number}": Peer(
+                    ae_title=title if number == 0 else f"PACS{number}", host="127.0.0.1", port=port, may=("send", "count", "priors")
+                )
                 for number, port in enumerate(ports)
             }
-            file = NodeFile(ae_title="NODE", data=tmp_path, models=models)
+            limits = DeliverSection(response_timeout_s=response_timeout_s)
+            file = NodeFile(ae_title="NODE", data=tmp_path, models=models, deliver=limits)
             config = Config(file=tmp_path / "node.toml", node=file, peers=peers, data=tmp_path, models=models, database=url)
             engine = journal.open_engine(url)
             stack.callback(engine.dispose)
@@ -202,3 +209,27 @@ def test_a_result_of_a_package_for_other_images_is_no_prior(make: Make, pacs: Pa
             journal.write_result(connection, dataclasses.replace(FIRST, study_instance_uid=PRIOR, package=package))
         node.seek_prior(journal.Look(STUDY, SERIES, generation=0, number=0))
         assert ended(node).ended is end
+
+
+class SlowArchive(Archive):
+    """It says nothing of a C-MOVE for a while, as one without Pending answers does while it sends (PS3.4 C.4.2.2.1.4)."""
+
+    def _on_move(self, event: evt.Event) -> Iterator[Any]:
+        self.is_over.wait(_SILENT_S)
+        yield from super()._on_move(event)
+
+    is_over = threading.Event()
+
+
+def test_an_archive_that_says_nothing_while_it_sends_is_waited_for(make: Make, tmp_path: Path) -> None:
+    """Longer than for any other answer: who hangs up gets half a series. This one does not know the node, and says so in the end."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for image in scan("then", "20240110", 9.0):
+        (folder / f"{image.SOPInstanceUID}.dcm").write_bytes(write_dataset(image))
+    with SlowArchive(folder) as archive:
+        node = make(archive.port, title="PACS", response_timeout_s=_SILENT_S / 2)
+        arrive(node)
+        node.seek_prior(journal.Look(STUDY, SERIES, generation=0, number=0))
+        search = ended(node)
+    assert (search.ended, search.error) == (SearchEnd.FAILED, "NodeUnknownToPeer")
