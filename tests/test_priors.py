@@ -22,7 +22,7 @@ from tests.faults.studies import write_package
 from tests.journal.conftest import url
 from tests.journal.test_priors import FIRST
 from tests.peers.modality import encode
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 from tests.peers.waiting import wait_until
 from tests.promises.test_generations import GatedDevice
 from tests.promises.test_priors import WHO, scan
