@@ -15,10 +15,11 @@ UV := uv==0.13.9
 demo: $(READY)
 	$(PYTHON) -m tests.demo $(if $(STUDY),--study "$(STUDY)")
 
-# Two processes, as the machines of CI have two cores; a file's tests stay together, since they share what they started.
+# Two processes, as the machines of CI have two cores; a file's tests stay together, since they share what they started, and the files
+# come in the order that tests/conftest.py gives them (by itself the plugin leaves those with the fewest tests, the longest, to the end).
 # The short fault matrix comes after them, alone: what it waits for is counted in seconds.
 test: $(READY) peers lint
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(PYTHON) -m tests.faults --short
 
 # The fault matrix (docs/faults.md): everything is killed, cut, filled and damaged at every stage. The short one takes under five minutes.

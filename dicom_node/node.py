@@ -2,7 +2,10 @@
 
 import dataclasses
 import errno
+import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -39,8 +42,10 @@ from dicom_node.values import (
     AETitle,
     Analysed,
     Answer,
+    AssembledSeries,
     CompletenessRule,
     DicomObject,
+    EarlierResult,
     Geometry,
     InstanceRef,
     Key,
@@ -65,8 +70,11 @@ from dicom_node.values.reasons import ModelFailed, ModelTooSlow
 from dicom_node.values.records import ResultRecord
 
 # A change in what `encode` writes for the same result gets another number, and with it other UIDs.
-_ENCODER = "2"
+_ENCODER = "3"
 _AHEAD_LIMIT_S = 30.0  # of the inference process, for a few images
+_VOLUME_LIMIT_S = 120.0  # for a thousand slices whose pixels are compressed
+_AHEAD_VOXELS = 1 << 28  # 512 MiB
+_ASSEMBLED = 4  # series whose senders are asked at once; of more, the others are assembled when they are complete
 
 
 class Node:
@@ -80,6 +88,8 @@ class Node:
         device: infer.Device,
         out_of_service: Mapping[str, Reason],
         engine: journal.SqlEngine,
+        *,
+        reads_ahead: bool = False,
     ) -> None:
         self.config, self.packages, self.clock = config, tuple(packages), clock
         self.out_of_service = out_of_service  # by package name; the others passed their example
@@ -90,6 +100,7 @@ class Node:
         self.images, self.kept = spool.open_spool(config), journal.open_kept(config)
         self.client = journal.Client(self.engine, look_delay_s=config.first_look_s)
         self._headers = spool.HeadersAhead()
+        self._ahead = _Ahead(self, device) if reads_ahead else None
         self.sending = Sending(config, clock, engine, self.client, self.kept, self.read_headers)
         self.priors = Priors(config, clock, engine, self.client, self.kept, self.packages)
 
@@ -104,6 +115,8 @@ class Node:
         name = find_peer(self.config, found.calling)
         if name is None or "count" not in self.config.peers[name].may:
             return None
+        if self._ahead is not None and not found.feeding:
+            self._ahead.begin(job, found.instances)
         try:
             return deliver.ask_count(
                 PeerName(name),
@@ -182,6 +195,16 @@ class Node:
                 raise ImageMissing from error
             raise
 
+    def assemble_series(self, stored: StoredSeries) -> AssembledSeries:
+        """A series with its volumes, or the reasons why there are none. Raises as `read_headers` does."""
+        found = None if self._ahead is None else self._ahead.find(stored)
+        return found or _assemble(self.read_headers(stored))
+
+    def read_stored_series(self, job: journal.Look) -> StoredSeries | None:
+        """A series as it is at this moment, complete or not."""
+        with self.engine.begin() as connection:
+            return journal.read_stored_series(connection, job.study_instance_uid, job.series_instance_uid)
+
     def read_ahead(self, instances: tuple[InstanceRef, ...]) -> None:
         """Read images whose series is not complete, here their headers, where models run their pixels too, so that they are at hand then.
 
@@ -245,8 +268,20 @@ class Node:
 
     def identify_refusal(self, choice: Accepted, stored: StoredSeries) -> ResultIdentity:
         """The key of the refusal of a volume before any model saw it; another one than that of a result of the same images."""
-        latest = self._find_latest(choice, stored)
-        return ResultIdentity(derive_digest(*self._inputs("refusal", choice, stored)), None if latest is None else latest[2])
+        inputs, latest = self._inputs("refusal", choice, stored), self._find_latest(choice, stored)
+        if latest is None:
+            return ResultIdentity(derive_digest(*inputs), None)
+        return ResultIdentity(derive_digest(*inputs, latest[2]), latest[2])
+
+    def with_earlier(self, result: Result, identity: ResultIdentity) -> Result:
+        """What was not analysed, with the result that there was before, unless a person has withdrawn that; another one as it is."""
+        if not isinstance(result, NotAnalysed) or identity.predecessor_key is None:
+            return result
+        with self.engine.begin() as connection:
+            row = journal.find_row(connection, identity.predecessor_key)
+        if row is None or journal.is_withdrawal(row.key, row.predecessor):
+            return result
+        return dataclasses.replace(result, earlier=EarlierResult(row.key, row.made_at))
 
     def _inputs(self, what: str, choice: Accepted, stored: StoredSeries) -> tuple[str, ...]:
         return (
@@ -424,6 +459,63 @@ class Node:
         in_service = tuple(package.ref.name for package in self.packages if package.ref.name not in self.out_of_service)
         with self.engine.begin() as connection:
             return journal.judge_what_was_out_of_service(connection, self.client, in_service, self.clock.now())
+
+
+class _Ahead:
+    """Assembles a series while its sender is asked whether that is all of it, and has its volume read; the last ones are held.
+
+    Nothing depends on it: what was not read ahead, or has changed since, is read when it is wanted, and says then what is wrong.
+    """
+
+    def __init__(self, node: Node, device: infer.Device) -> None:
+        self._node, self._device = node, device
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="assemble")
+        self._begun: dict[str, tuple[int, Future[tuple[StoredSeries, AssembledSeries] | None]]] = {}  # by series, the oldest first
+        self._lock = threading.Lock()
+
+    def begin(self, job: journal.Look, instances: int) -> None:
+        """Assemble what is here of a series now, unless as many images were here before."""
+        uid = job.series_instance_uid
+        with self._lock:
+            known = self._begun.pop(uid, None)
+            if known is None or known[0] != instances:
+                future = self._thread.submit(self._assemble, job)
+                self._thread.submit(self._read_volume, future)
+                known = instances, future
+            self._begun[uid] = known
+            while len(self._begun) > _ASSEMBLED:
+                del self._begun[next(iter(self._begun))]
+
+    def find(self, stored: StoredSeries) -> AssembledSeries | None:
+        """What was assembled of exactly these images, given out once."""
+        with self._lock:
+            _, future = self._begun.pop(stored.series_instance_uid, (0, None))
+        if future is None or future.cancel() or future.exception() is not None:  # what has not begun is done here
+            return None
+        found = future.result()
+        if found is None or found[0].instances != stored.instances or found[0].study_instance_uid != stored.study_instance_uid:
+            return None
+        return dataclasses.replace(found[1], headers=dataclasses.replace(found[1].headers, rule=stored.rule))
+
+    def _assemble(self, job: journal.Look) -> tuple[StoredSeries, AssembledSeries] | None:
+        stored = self._node.read_stored_series(job)
+        return None if stored is None else (stored, _assemble(self._node.read_headers(stored)))
+
+    def _read_volume(self, assembled: "Future[tuple[StoredSeries, AssembledSeries] | None]") -> None:
+        """The volume, where there is one: of several nobody knows which one a package will choose."""
+        found = None if assembled.cancelled() or assembled.exception() is not None else assembled.result()
+        if found is None:
+            return
+        stored, series = found
+        volume = series.volumes[0]
+        if len(series.volumes) == 1 and isinstance(volume, Geometry) and math.prod(volume.shape) <= _AHEAD_VOXELS:
+            request = infer.VolumeAheadRequest(str(self._node.images.local_root(stored.instances)), stored, volume)
+            self._device.read_ahead(request, time_limit_s=_VOLUME_LIMIT_S)
+
+
+def _assemble(headers: SeriesHeaders) -> AssembledSeries:
+    """Headers with the volumes that they make."""
+    return AssembledSeries(headers=headers, volumes=assemble.find_volumes(headers))
 
 
 def _of_prior(key: str | None) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def look(job: Look, node: Node) -> None:
 def run(job: StudyJob, node: Node, step: Step) -> None:
     """Judge what is complete of a study, analyse what a package was made for, and start its delivery."""
     stored = step(node.read_complete_series, job)  # what is here now; what comes later is another job
-    study = tuple(assemble_series(series, node) for series in stored)  # volumes, or the reasons why there are none
+    study = tuple(node.assemble_series(series) for series in stored)  # volumes, or the reasons why there are none
     answers = step(select.judge, node.packages, study, node.out_of_service)  # Accepted | Refused, one per package and volume
     if not node.write_answers(job, answers):
         return
@@ -94,10 +94,11 @@ def record(
     node: Node,
 ) -> bool:
     """Record a result, and start the deliveries of its objects; False, and nothing, where `write_result` says that it may not be."""
+    result = node.with_earlier(result, identity)
     destinations = node.sending.destinations(source.calling, result, series.headers)
     made = encode_result(result, series, destinations, node.sending)
     if isinstance(made, Reason):  # read back before anyone sends it, and it does not lie on the mask
-        result = refuse(result, made)
+        result = node.with_earlier(refuse(result, made), identity)
         said = encode_result(result, series, destinations, node.sending)
         made = {} if isinstance(said, Reason) else said
     return node.write_result(job, choice, identity, result, made, destinations)
@@ -178,11 +179,6 @@ def prove(job: ProofJob, sending: Sending) -> None:
         sending.write_unanswered(job, unproven, error)  # and ask again later
     else:
         sending.write_proofs(job, unproven, held)
-
-
-def assemble_series(stored: StoredSeries, node: Node) -> AssembledSeries:
-    headers = node.read_headers(stored)
-    return AssembledSeries(headers=headers, volumes=assemble.find_volumes(headers))
 
 
 def analyse(choice: Accepted, identity: ResultIdentity, stored: StoredSeries, series: AssembledSeries, node: Node) -> Result:

@@ -151,32 +151,34 @@ class Sending:
 
     def find_replaced(self, result: Result, destination: PeerName) -> tuple[ReportRef, ...]:
         """The reports that a result's report replaces at a destination; none where nothing was sent there before. Of a withdrawal all
-        objects that it withdraws there."""
+        objects that it withdraws there, and of what was not analysed all of the earlier result."""
         if isinstance(result, Withdrawn):
             return result.objects_at(destination.text)
         with self._engine.begin() as connection:
-            key = self._find_replaced_key(connection, result, destination)
-            report = None if key is None else journal.find_report(connection, key, destination.text)
-        return () if report is None else (report,)
+            if isinstance(result, NotAnalysed):
+                return () if result.earlier is None else journal.find_made(connection, result.earlier.key, destination.text)
+            keys = self._find_replaced_keys(connection, result, destination)
+            reports = [journal.find_report(connection, key, destination.text) for key in keys]
+        return tuple(report for report in reports if report is not None)
 
     def find_rejected(self, result: Result, destination: Destination) -> tuple[str, tuple[ReportRef, ...]] | None:
-        """The key of the result that a result replaces, and its objects at a destination that is told so by a note; None for no note."""
+        """The key of what a result replaces, and its objects at a destination that is told so by a note; None for no note."""
         if not destination.takes_notes:
             return None
         if isinstance(result, Withdrawn):
             objects = result.objects_at(destination.name.text)
             return (result.key, objects) if objects else None
+        if isinstance(result, NotAnalysed):
+            return None  # what says that nothing was analysed takes the place of nothing
         with self._engine.begin() as connection:
-            key = self._find_replaced_key(connection, result, destination.name)
-            made = () if key is None else journal.find_made(connection, key, destination.name.text)
-        return None if key is None or not made else (key, made)
+            keys = self._find_replaced_keys(connection, result, destination.name)
+            made = tuple(one for key in keys for one in journal.find_made(connection, key, destination.name.text))
+        return (keys[0], made) if made else None
 
-    def _find_replaced_key(self, connection: journal.Connection, result: Result, destination: PeerName) -> str | None:
-        """The predecessor's, else that of a result which said there that nothing was analysed. What says so itself replaces nothing."""
-        if not isinstance(result, Analysed):
-            return None
-        study, package = result.study_instance_uid, result.package.name
-        return result.predecessor_key or journal.find_refusal(connection, study, package, destination.text)
+    def _find_replaced_keys(self, connection: journal.Connection, result: Analysed, destination: PeerName) -> tuple[str, ...]:
+        """The predecessor's, and those of what has said there since that nothing was analysed."""
+        before = [] if result.predecessor_key is None else [result.predecessor_key]
+        return (*before, *journal.find_refusals(connection, result, destination.text))
 
     def find_prior(self, result: Result, destination: PeerName) -> ReportRef | None:
         """The report of the result that a result was compared with, at a destination; None where nothing was sent there."""

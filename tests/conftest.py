@@ -23,6 +23,23 @@ __all__ = ["opening"]  # a fixture
 os.environ.setdefault("TCP_NODELAY", "1")
 
 
+# Folders whose tests start whole nodes: few tests in a file, each of which takes long, and waits for most of that time.
+_WHOLE = {"benchmarks", "demo", "faults", "peers", "profiles", "promises", "scale", "soak"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that start whole nodes among the others, the first one in front: of two processes that share a machine (make test)
+    one mostly computes while the other one waits, and no long file begins when nothing else is left."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    whole = [file for file in files if file.parent.name in _WHOLE]
+    others = [file for file in files if file.parent.name not in _WHOLE]
+    places = {file: (number + 0.5) / len(others) for number, file in enumerate(others)}
+    places |= {file: number / len(whole) for number, file in enumerate(whole)}
+    items[:] = [item for file in sorted(files, key=places.__getitem__) for item in files[file]]
+
+
 @pytest.fixture
 def pacs(tmp_path: Path) -> Iterator[Archive]:
     """An empty archive that does what it is told."""

@@ -2,23 +2,29 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from pydicom import dcmread
+from pydicom.uid import EncapsulatedPDFStorage, SecondaryCaptureImageStorage
 
 from dicom_node import errors, journal, pipeline
-from dicom_node.journal.tables import deliveries
-from dicom_node.values import AssembledSeries, NotAnalysed, ObjectKind, PeerName
+from dicom_node.journal.tables import deliveries, results
+from dicom_node.values import Accepted, AssembledSeries, EarlierResult, NotAnalysed, ObjectKind, PeerName
 from dicom_node.values.reasons import TooFew
 from dicom_node.values.records import ResultRecord
 from tests.encode.conftest import make_case
+from tests.encode.results import named
 from tests.journal.conftest import book, url
+from tests.promises.test_withdrawal import predecessors
 from tests.test_stepping_down import REPORT, SEG, Site, site
 
 __all__ = ["book", "make_case", "site", "url"]  # fixtures
 
 NOTE = "1.2.840.10008.5.1.4.1.1.88.59"
-OLD, NEW = "ab" * 32, "cd" * 32
+PICTURE, PAGE = str(SecondaryCaptureImageStorage), str(EncapsulatedPDFStorage)
+OLD, NEW, REFUSED = "ab" * 32, "cd" * 32, "12" * 32
 WITH_NOTES = 'objects = ["segmentation", "report-3d"]\nrejection_notes = true'
 
 
@@ -126,3 +132,81 @@ def test_a_note_on_another_object_is_not_sent(site: Callable[..., Site]) -> None
     (note,) = pipeline.make_note(after, here.case.headers, here.destination(after).profile, found)
     assert pipeline.encode.compare_rejection(note, found[1]) is None
     assert pipeline.encode.compare_rejection(note, found[1][:1]) is not None
+
+
+def say_not_analysed(here: Site, key: str, earlier: EarlierResult | None = None) -> None:
+    """A result that says that nothing was analysed is made and sent."""
+    case = here.case.result
+    refusal = NotAnalysed(key, case.study_instance_uid, case.series_instance_uid, case.package, TooFew(2, 5), earlier=earlier)
+    destination = here.destination(refusal)
+    made = pipeline.encode_result(refusal, AssembledSeries(here.case.headers, ()), (destination,), here.sending)
+    assert isinstance(made, dict)
+    wanted = here.sending.keep_objects(refusal, destination, made[PeerName("pacs")])
+    uids = case.study_instance_uid, case.series_instance_uid
+    record = ResultRecord(key, *uids, 0, case.package.name, "1", None, None, here.kept.write_value(refusal), 1.0)
+    with here.book.engine.begin() as connection:
+        journal.write_result(connection, record)
+        journal.start_delivery(connection, here.book.client, wanted)
+    here.run()
+
+
+@pytest.mark.parametrize(("kind", "sop_class"), [("capture", PICTURE), ("page", PAGE)])
+def test_a_refusal_as_picture_or_page_alone_is_rejected_too(site: Callable[..., Site], kind: str, sop_class: str) -> None:
+    keys = f'objects = ["{kind}"]\nrejection_notes = true\nsays_not_analysed = true'
+    here = site(sop_class, NOTE, keys=keys)
+    say_not_analysed(here, OLD)
+    here.start(NEW)
+    here.run()
+    assert here.arrived()[0] == sop_class
+    assert here.arrived()[-1] == NOTE
+    assert rejected_in(here) == [uids_of(here, OLD)]
+
+
+def test_a_refusal_names_the_result_before_it_and_a_result_both(site: Callable[..., Site]) -> None:
+    """Once: what comes after that names the newest alone."""
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES + "\nsays_not_analysed = true")
+    package = here.case.result.package.name
+
+    def report_of(key: str) -> Any:
+        reports = [one for one in map(dcmread, here.archive.files()) if one.SOPClassUID == REPORT]
+        return next(one for one in reports if str(one.SOPInstanceUID) in uids_of(here, key))
+
+    here.start(OLD, package=package)
+    here.run()
+    say_not_analysed(here, REFUSED, EarlierResult(OLD, 1764529200.0))
+    said, before = report_of(REFUSED), report_of(OLD)
+    assert predecessors(said) == {str(before.SOPInstanceUID)}
+    (comment,) = named(list(said.ContentSequence), "121106")
+    assert "An earlier result of the algorithm, made on 2025-11-30 19:00 UTC, is in this study." in comment.TextValue
+    here.start(NEW, predecessor=OLD, package=package)
+    here.run()
+    assert predecessors(report_of(NEW)) == {str(before.SOPInstanceUID), str(said.SOPInstanceUID)}
+    assert rejected_in(here) == [uids_of(here, OLD) | uids_of(here, REFUSED)]
+    newest = "ef" * 32
+    here.start(newest, predecessor=NEW, package=package)
+    here.run()
+    assert predecessors(report_of(newest)) == {str(report_of(NEW).SOPInstanceUID)}
+    assert uids_of(here, NEW) in rejected_in(here)
+
+
+def test_whoever_has_nothing_of_the_earlier_result_is_not_told_of_one(site: Callable[..., Site]) -> None:
+    here = site(SEG, REPORT, keys=WITH_NOTES.replace("true", "false") + "\nsays_not_analysed = true")
+    say_not_analysed(here, REFUSED, EarlierResult(OLD, 1764529200.0))
+    (report,) = map(dcmread, here.archive.files())
+    assert predecessors(report) == set()
+    assert "earlier result" not in named(list(report.ContentSequence), "121106")[0].TextValue
+
+
+def test_a_series_that_is_analysed_by_itself_keeps_its_refusal(site: Callable[..., Site]) -> None:
+    """A package of several results in a study: one series is refused by the model, another one has a result."""
+    here = site(SEG, REPORT, NOTE, keys=WITH_NOTES + "\nsays_not_analysed = true")
+    package, other = here.case.result.package.name, "2.25.4711"
+    say_not_analysed(here, OLD)
+    with here.book.engine.begin() as connection:
+        connection.execute(results.update().values(series_instance_uid=other))
+        chosen = Accepted(package, other, 0, rank=(), chosen=True)
+        journal.write_answers(connection, here.case.result.study_instance_uid, (chosen,))
+        result = dataclasses.replace(here.case.result, key=NEW)
+        assert journal.find_refusals(connection, result, "pacs") == ()
+        journal.write_answers(connection, result.study_instance_uid, (dataclasses.replace(chosen, chosen=False),))
+        assert journal.find_refusals(connection, result, "pacs") == (OLD,)

@@ -89,7 +89,7 @@ class Site:
         uids = headers.series_instance_uid, headers.study_instance_uid
         return self.sending.wants_scores(StoredSeries(*uids, images, headers.rule, AETitle("CT")))
 
-    def start(self, key: str = "ab" * 32, predecessor: str | None = None) -> None:
+    def start(self, key: str = "ab" * 32, predecessor: str | None = None, package: str = "p") -> None:
         """Encode a result for the archive, as far as is known of it, and start its delivery, as the pipeline does."""
         result = dataclasses.replace(self.case.result, key=key, predecessor_key=predecessor)
         destination = self.destination(result)
@@ -97,7 +97,7 @@ class Site:
         assert isinstance(made, dict)
         wanted = self.sending.keep_objects(result, destination, made[PeerName("pacs")])
         uids = result.study_instance_uid, result.series_instance_uid
-        record = ResultRecord(key, *uids, 0, "p", "1", predecessor, len(result.findings), self.kept.write_value(result), 1.0)
+        record = ResultRecord(key, *uids, 0, package, "1", predecessor, len(result.findings), self.kept.write_value(result), 1.0)
         with self.book.engine.begin() as connection:
             journal.write_result(connection, record)
             delivery = journal.start_delivery(connection, self.book.client, wanted)
@@ -363,14 +363,14 @@ def test_status_says_what_was_sent_in_place_of_what(site: Callable[..., Site]) -
             ENGLISH,
             "replaced by segmentation: pacs does not take Label Map Segmentation Storage",
             "made anew as report-3d: it names an object that pacs does not take",
-            "in place of labelmap: pacs does not take it, or this result cannot be written so",
+            "in place of labelmap: pacs does not take it",
             "pacs does not take Label Map Segmentation Storage: it gets segmentation in place of labelmap",
         ),
         (
             Language("fr"),
             "remplacé par segmentation : pacs n'accepte pas Label Map Segmentation Storage",
             "refait en report-3d : il cite un objet que pacs n'accepte pas",
-            "à la place de labelmap : pacs ne l'accepte pas, ou ce résultat ne peut pas s'écrire ainsi",
+            "à la place de labelmap : pacs ne l'accepte pas",
             "pacs n'accepte pas Label Map Segmentation Storage : il reçoit segmentation à la place de labelmap",
         ),
     ):
@@ -395,6 +395,11 @@ def test_a_result_that_does_not_fit_is_sent_as_the_best_that_is_taken(site: Call
     here.run()
     assert here.stand("cd" * 32) == [(enhanced, "sent", "mammography-cad")]
     assert here.arrived() == [enhanced, enhanced]
+    found = find_status(here.config, here.case.result.study_instance_uid, 1, ENGLISH)
+    assert found is not None
+    said = [one["why"] for result in found["studies"][0]["results"] for one in result["deliveries"][0]["objects"]]
+    unwritable = "in place of mammography-cad: this result cannot be written so"
+    assert said == ["replaced by report-enhanced: pacs does not take Comprehensive SR Storage", unwritable, unwritable]
 
 
 @pytest.mark.parametrize(

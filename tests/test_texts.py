@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from dicom_node import errors, values
-from dicom_node.texts import ENGLISH, Language, Reader, find_languages, load_catalogue, render, render_error, render_reason
+from dicom_node.texts import ENGLISH, Language, Reader, find_languages, load_catalogue, render, render_error, render_number, render_reason
+from dicom_node.values.reasons import WITHDRAWALS, Withdrawal
 from tests.classes import find_leaves
 from tests.places import REPOSITORY
 
@@ -119,23 +120,50 @@ def assert_french(text: str, place: str) -> None:
 
 
 def test_what_is_told_to_a_radiologist_begins_with_what_it_means() -> None:
-    withdrawals = {render.name_of(kind) for kind in values.reasons.WITHDRAWALS}
-    begins = ((ENGLISH, "Not analysed: ", "Withdrawn: "), (FRENCH, "Non analysé : ", "Retiré : "))
-    for language, not_analysed, withdrawn in begins:
+    withdrawals = {render.name_of(kind) for kind in WITHDRAWALS}
+    for language, begin, of_withdrawal in ((ENGLISH, "Not analysed: ", "Withdrawn: "), (FRENCH, "Non analysé : ", "Retiré : ")):
         for name, texts in load_catalogue(language).reasons.items():
-            assert texts["radiologist"].startswith(withdrawn if name in withdrawals else not_analysed), name
+            assert texts["radiologist"].startswith(of_withdrawal if name in withdrawals else begin), name
+
+
+def test_every_reason_to_withdraw_can_be_asked_for() -> None:
+    assert list(WITHDRAWALS) == sorted(find_leaves(Withdrawal), key=WITHDRAWALS.index)
 
 
 def test_numbers_are_written_with_unit_and_the_sign_of_the_language() -> None:
     gap = next(kind for kind in REASONS if kind.__name__ == "SliceGap")(after_mm=-12.5, gap_mm=2.0, spacing_mm=1.0)
-    assert "-12.5 mm" in render_reason(gap, Reader.RADIOLOGIST, ENGLISH)
-    assert "-12,5 mm" in render_reason(gap, Reader.RADIOLOGIST, FRENCH)
-    assert "2 mm" in render_reason(gap, Reader.ADMINISTRATOR, ENGLISH)
+    assert "\u221212.5\u00a0mm" in render_reason(gap, Reader.RADIOLOGIST, ENGLISH)
+    assert "\u221212,5\u00a0mm" in render_reason(gap, Reader.RADIOLOGIST, FRENCH)
+    assert "2\u00a0mm" in render_reason(gap, Reader.ADMINISTRATOR, ENGLISH)
     tilted = next(kind for kind in REASONS if kind.__name__ == "Tilted")(angle_deg=15.25)
     assert "15,25°" in render_reason(tilted, Reader.ADMINISTRATOR, FRENCH)
     refused = errors.StatusRefused(peer=values.PeerName("pacs"), status=0xA700)
     assert "pacs" in (text := render_error(refused, Reader.ADMINISTRATOR, ENGLISH))
     assert "A700" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [
+        (-12.5, 1, "\u221212,5"),
+        (-0.04, 1, "0,0"),
+        (-0.0, 0, "0"),
+        (0.0, 0, "0"),
+        (-0.06, 1, "\u22120,1"),
+        (1011.4, 1, "1011,4"),
+        (100.0, 0, "100"),
+    ],
+)
+def test_a_number_has_a_true_minus_and_none_before_nothing(value: float, digits: int, written: str) -> None:
+    assert render_number(value, digits, FRENCH) == written
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    """In no sentence of a report, in no language; nor behind a minus."""
+    for language in find_languages():
+        for name, text in load_catalogue(language).report.items():
+            assert not re.search(r"\} (mm|%|\{unit\})", text), f"[report] {name}"
+            assert "-{" not in text, f"[report] {name}"
 
 
 def test_groups_of_errors_are_caught_and_never_raised() -> None:

@@ -1,6 +1,6 @@
 """From the instances of a series to volumes whose every voxel has a known place in the patient, or a typed reason why not."""
 
-from .ahead import FramesAhead
+from .ahead import FramesAhead, VolumeAhead
 from .completeness import SeriesSeen, Wait, is_complete
 from .geometry import find_volumes
 from .priority import PriorityRule, find_priority
@@ -13,6 +13,7 @@ __all__ = [
     "PriorityRule",
     "Room",
     "SeriesSeen",
+    "VolumeAhead",
     "Wait",
     "find_priority",
     "find_volumes",

@@ -1,10 +1,12 @@
 """Frames that were read and decoded while images still arrived: the volume is then filled from memory."""
 
-from collections.abc import Collection, Iterator, Sequence
+import dataclasses
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from dicom_node.errors import SpoolFailed
-from dicom_node.values import FrameHeaders, InstanceHeaders, Reason
+from dicom_node.values import CompletenessRule, FrameHeaders, Geometry, InstanceHeaders, InstanceRef, Reason, SeriesHeaders, Volume
 
 from .codecs import Stored
 from .frames import read_frames
@@ -53,6 +55,41 @@ class FramesAhead:
         if held is None or not (root / headers.instance.file).exists():
             return read_frames(root, headers, frames)
         return ((frame, held[frame.frame_number - 1]) for frame in frames)
+
+
+class VolumeAhead:
+    """A whole volume with the headers that it was made from, given out once. One thread uses it.
+
+    It stays until it is given out, or until something else is wanted: then its memory is gone before that is read.
+    """
+
+    def __init__(self, read: Callable[[Path, SeriesHeaders, Geometry], Volume | Reason]) -> None:
+        self._read = read
+        self._held: tuple[SeriesHeaders, Geometry, Volume] | None = None
+
+    def read_ahead(self, root: Path, headers: SeriesHeaders, geometry: Geometry) -> None:
+        """Read a volume. One that there is a reason against is left to whoever wants it. Raises SpoolFailed."""
+        volume = self.read_volume(root, headers, geometry)
+        if isinstance(volume, Volume):
+            self._held = headers, geometry, volume
+
+    def find_headers(self, root: Path, instances: Sequence[InstanceRef], rule: CompletenessRule) -> SeriesHeaders | None:
+        """The headers of the volume that is held, where it is one of exactly these instances and their files are still there."""
+        if self._held is not None:
+            headers = self._held[0]
+            is_same = tuple(instances) == tuple(one.instance for one in headers.instances) and not headers.unreadable
+            if is_same and all(os.path.exists(f"{root}/{one.file}") for one in instances):
+                return dataclasses.replace(headers, rule=rule)
+            self._held = None
+        return None
+
+    def read_volume(self, root: Path, headers: SeriesHeaders, geometry: Geometry) -> Volume | Reason:
+        """The volume that is held, where it is one of these headers, else as without a memory."""
+        held, self._held = self._held, None
+        if held is not None and held[0].instances is headers.instances and held[1] == geometry:
+            return held[2]
+        del held  # before another one takes its place
+        return self._read(root, headers, geometry)
 
 
 def _size_of(held: Sequence[Stored]) -> int:

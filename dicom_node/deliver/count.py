@@ -70,7 +70,11 @@ def _ask_number(association: Association, peer_name: PeerName, query: Dataset) -
 
 
 def find(association: Association, peer_name: PeerName, query: Dataset) -> Iterator[Dataset]:
-    for number, (status, answer) in enumerate(association.send_c_find(query, FIND)):
+    try:
+        answers = association.send_c_find(query, FIND)
+    except RuntimeError as cause:  # the peer has ended the association after the question before
+        raise PeerUnreachable(peer_name) from cause
+    for number, (status, answer) in enumerate(answers):
         if "Status" not in status:
             raise PeerUnreachable(peer_name)
         if status.Status == _SUCCESS:

@@ -123,7 +123,11 @@ def _find_series(association: Association, line: Line, study_instance_uid: str, 
 
 
 def _move(association: Association, line: Line, query: Dataset) -> None:
-    for status, _ in association.send_c_move(query, line.our_title, MOVE):
+    try:
+        answers = association.send_c_move(query, line.our_title, MOVE)
+    except RuntimeError as cause:  # the peer has ended the association after the series before
+        raise PeerUnreachable(line.destination) from cause
+    for status, _ in answers:
         if "Status" not in status:
             raise PeerUnreachable(line.destination)
         if status.Status == _PENDING:

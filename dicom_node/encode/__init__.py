@@ -3,7 +3,7 @@
 from .compare import compare
 from .compare_refusal import compare_refusal
 from .compare_rejection import compare_rejection
-from .fitting import find_unwritable
+from .fitting import find_unwritable, is_unwritable
 from .kinds import KINDS, SteppedDown, find_classes, is_for_people, step_down
 from .objects import encode, encode_refusal, encode_rejection
 from .profile import Profile
@@ -21,5 +21,6 @@ __all__ = [
     "find_classes",
     "find_unwritable",
     "is_for_people",
+    "is_unwritable",
     "step_down",
 ]

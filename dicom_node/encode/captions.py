@@ -7,7 +7,7 @@ from pydicom.sr.coding import Code
 from dicom_node.texts import Language, load_catalogue, render_concept, render_meaning, render_number, render_report
 from dicom_node.values import Analysed, CodedConcept, Finding, Form, Geometry, Measurement
 
-from .changes import date_of_prior
+from .changes import write_before
 from .inputs import Inputs
 from .titles import LATERALITY
 from .views import read_view
@@ -26,28 +26,23 @@ def list_measurements(finding: Finding, language: Language) -> list[str]:
     return [_measurement(one, language) for one in finding.measurements]
 
 
-def write_number(value: float, digits: int, language: Language) -> str:
-    """A number as print has it, with a true minus, which not every character set of a report knows."""
-    return render_number(value, digits, language).replace("-", "\N{MINUS SIGN}")
-
-
 def write_score(finding: Finding, language: Language) -> str:
     """The score with two decimals; empty where there is none."""
-    return "" if finding.score is None else write_number(finding.score, 2, language)
+    return "" if finding.score is None else render_number(finding.score, 2, language)
 
 
 def write_change(finding: Finding, result: Analysed, language: Language) -> str:
-    """What has become of it in a few words, such as `grown since 2025-03-14 (volume +193 %)`; empty without a comparison."""
+    """What has become of it in a few words, such as `grown compared with 4 months before (volume +193 %)`; empty without a comparison."""
     change = finding.change
     if change is None:
         return ""
-    percent = "" if change.volume_change_percent is None else write_number(change.volume_change_percent, 0, language)
+    percent = "" if change.volume_change_percent is None else render_number(change.volume_change_percent, 0, language)
     signed = f"+{percent}" if percent[:1].isdigit() else percent
-    return render_report(f"short-{change.category}", language, date=date_of_prior(result), percent=signed)
+    return render_report(f"short-{change.category}", language, before=write_before(result, language), percent=signed)
 
 
 def describe(finding: Finding, result: Analysed, language: Language) -> str:
-    """A finding in a line: `2 Nodule, Lung, left: volume 523.1 mm³, long axis 10.4 mm, score 0.81, new since 2025-03-14`."""
+    """A finding in a line: `2 Nodule, Lung, left: volume 523.1 mm³, long axis 10.4 mm, score 0.81, new compared with 4 months before`."""
     score = [] if finding.score is None else [render_report("score-of", language, score=write_score(finding, language))]
     changes = [write_change(finding, result, language)] if finding.change is not None else []
     facts = ", ".join([*list_measurements(finding, language), *score, *changes])
@@ -86,7 +81,7 @@ def _meanings(codes: tuple[Code | None, ...], language: Language) -> Iterator[st
 
 
 def _measurement(measurement: Measurement, language: Language) -> str:
-    value = write_number(measurement.value, measurement.digits, language)
+    value = render_number(measurement.value, measurement.digits, language)
     derivation = "" if measurement.derivation is None else f" ({render_concept(measurement.derivation, language)})"
     number = _NO_BREAK.join(part for part in (value, render_concept(measurement.unit, language)) if part)
     return f"{render_concept(measurement.concept, language)}{derivation} {number}"

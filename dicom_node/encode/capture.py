@@ -24,7 +24,7 @@ from .kinds import KINDS
 from .notice import draw_notice
 from .plate import draw_plate, find_directions
 from .seg import empty_patient_and_study
-from .sentences import no_result_sentences, sentence_of
+from .sentences import earlier_sentences, no_result_sentences, sentence_of
 from .summary import draw_summary
 from .titles import series_description, title_of
 
@@ -55,7 +55,7 @@ def make_notice(inputs: InputsOfRefusal, kind: ObjectKind) -> tuple[Dataset, Val
     """One page that says that there is no result, and why; its header says it too, in Image Comments."""
     notice = _Page(draw_notice(inputs), render_report(sentence_of("derived-notice", inputs.result), inputs.language), _name_all(inputs))
     dataset, encoded = _make_image(notice, title_of(inputs.result), inputs, kind, number=1)
-    dataset.ImageComments = "\r\n".join(no_result_sentences(inputs.result, inputs.language))
+    dataset.ImageComments = "\r\n".join([*no_result_sentences(inputs.result, inputs.language), *earlier_sentences(inputs)])
     return dataset, {**encoded, **inputs.source.series("BodyPartExamined", "RequestAttributesSequence")}
 
 

@@ -9,7 +9,9 @@ from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, handled_e
 _DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")  # each resets a designated set to the first one (PS3.5 6.1.2.5.3)
 _FRAGMENTS = re.compile(rb"\A[^\x1b]+|\x1b[^\x1b]*")
 # What Unicode does not take apart.
-_SPELT = str.maketrans({"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
+_LETTERS = {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss"}
+_SIGNS = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\N{MINUS SIGN}": "-"}
+_SPELT = str.maketrans(_LETTERS | _SIGNS)
 _CONTROLS = re.compile(r"[\x1b\x80-\x9f]")
 
 

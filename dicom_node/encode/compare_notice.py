@@ -50,7 +50,7 @@ def is_page_of_refusal(content: bytes, result: NotAnalysed) -> bool:
         is_whole_document(page)
         and _is_of(page, result)
         and len(page.SourceInstanceSequence) > 0
-        and any(title == _title(result, language) and description.startswith(_reason(result, language)) for language in find_languages())
+        and any(_is_titled_and_says(title, description, result, language) for language in find_languages())
         and _is(str(page.DocumentTitle), title.rstrip())  # pydicom leaves out spaces at its end
         and _names_model(description, result)
     )
@@ -89,7 +89,15 @@ def _names_model(text: str, result: NotAnalysed) -> bool:
 def _metadata(document: bytes, name: str) -> str:
     """A text of Dublin Core in the file's XMP (ISO 16684-1), every space one that may break; empty where there is none."""
     found = re.search(f"<dc:{name}>.*?<rdf:li[^>]*>(.*?)</rdf:li>".encode(), document, re.DOTALL)
-    return "" if found is None else html.unescape(found[1].decode()).replace("\N{NO-BREAK SPACE}", " ")
+    return "" if found is None else _breaking(html.unescape(found[1].decode()))
+
+
+def _is_titled_and_says(title: str, description: str, result: NotAnalysed, language: Language) -> bool:
+    return title == _title(result, language) and description.startswith(_breaking(_reason(result, language)))
+
+
+def _breaking(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _has_bar(image: Dataset) -> bool:

@@ -15,7 +15,7 @@ from .content_tree import children, code_of, slice_of, walk
 _LANGUAGE = ("121049", "DCM")
 _FINDINGS, _FINDING = ("121070", "DCM"), ("121071", "DCM")
 _CONCLUSIONS, _CONCLUSION = ("121076", "DCM"), ("121077", "DCM")
-_LAST_NUMBER = re.compile(r" (-?\d+)(?:[.,](\d+))?(?: \S+)?\Z")  # and its unit
+_LAST_NUMBER = re.compile(r" ([-\N{MINUS SIGN}]?\d+)(?:[.,](\d+))?(?:[ \N{NO-BREAK SPACE}]\S+)?\Z")  # and its unit
 _SCORE_STEP = 0.005
 
 
@@ -74,5 +74,5 @@ def _is_number(part: str, value: float, step: float) -> bool:
     match = _LAST_NUMBER.search(part)
     if match is None:
         return False
-    whole, fraction = match.groups()
-    return abs(float(f"{whole}.{fraction or 0}") - value) <= step * 1.0001 + abs(value) * 1e-12
+    whole, fraction = match[1].replace("\N{MINUS SIGN}", "-"), match[2] or "0"
+    return abs(float(f"{whole}.{fraction}") - value) <= step * 1.0001 + abs(value) * 1e-12

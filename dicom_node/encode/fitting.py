@@ -25,12 +25,30 @@ def fits(kind: ObjectKind, result: Result, headers: SeriesHeaders) -> bool:
     return kind not in _CONDITIONS or _CONDITIONS[kind](result, headers)
 
 
+def is_unwritable(kind: ObjectKind, result: Result) -> bool | None:
+    """The same without the headers, when the images may have left: None where it depends on them."""
+    if not isinstance(result, Analysed):
+        return kind in UNABLE_TO_REFUSE
+    match kind:
+        case ObjectKind.SEGMENTATION:
+            return result.geometry.form is Form.PROJECTION
+        case ObjectKind.LABEL_MAP:
+            return result.geometry.form is Form.PROJECTION or not label_map.is_writable(result)
+        case ObjectKind.MAMMOGRAPHY_CAD:
+            return None if _has_codes_of_mammography(result) else True
+        case _:
+            return False
+
+
 def _is_of_mammograms(result: Analysed, headers: SeriesHeaders) -> bool:
     """On images of Modality MG, each a projection, of which all that was looked for or found has a code in mammography CAD."""
+    return _has_codes_of_mammography(result) and {one.attribute("Modality") for one in headers.instances} == {("MG",)}
+
+
+def _has_codes_of_mammography(result: Analysed) -> bool:
     concepts = [*result.looked_for, *(finding.type for finding in result.findings)]
     return (
         result.geometry.form is Form.PROJECTION
-        and {one.attribute("Modality") for one in headers.instances} == {("MG",)}
         and len(concepts) > 0
         and all(find_single_image_finding(concept) is not None for concept in concepts)
     )

@@ -14,7 +14,7 @@ from pydicom.valuerep import DS
 
 from dicom_node.values import Finding
 
-from .changes import change_sentence
+from .changes import change_sentence, name_prior
 from .elements import (
     encode_around,
     encode_element,
@@ -126,7 +126,9 @@ class _Item:
                 element = ("UI", finding.tracking_uid.encode())
             case _Varies.CHANGE:
                 assert finding.change is not None
-                element = words.element("TextValue", change_sentence(finding.change, inputs.result, inputs.language))
+                element = words.element(
+                    "TextValue", change_sentence(finding.change, name_prior(inputs.result, inputs.language), inputs.language)
+                )
             case _Varies.IMAGE:
                 element = ("SQ", _encode_image(inputs, largest_slice(finding)))
             case _Varies.SEGMENT:

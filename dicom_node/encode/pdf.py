@@ -6,10 +6,11 @@ import numpy as np
 from fpdf.fonts import FontFace
 from PIL import Image
 
+from dicom_node.texts import render_number
 from dicom_node.values import CodedConcept, Finding, Geometry, Measurement, Picture
 
-from .captions import sentence_for, write_number
-from .changes import change_sentence, comparison_sentences
+from .captions import sentence_for
+from .changes import change_sentence, comparison_sentences, name_prior_without_date
 from .inputs import Inputs
 from .outlines import largest_slice, outline
 from .sentences import find_missing
@@ -104,7 +105,7 @@ def _write_table(document: Sheet, inputs: Inputs) -> None:
 
 def _cells(finding: Finding, columns: Sequence[_Column], document: Sheet, image: str, *, has_scores: bool) -> Iterator[str]:
     """Number, label, site and side, image, measurements, score; empty where the finding has none."""
-    values = {_column(one): write_number(one.value, one.digits, document.language) for one in finding.measurements}
+    values = {_column(one): render_number(one.value, one.digits, document.language) for one in finding.measurements}
     side = None if finding.laterality is None else LATERALITY[finding.laterality]
     yield str(finding.number)
     yield finding.label
@@ -112,7 +113,7 @@ def _cells(finding: Finding, columns: Sequence[_Column], document: Sheet, image:
     yield image
     yield from (values.get(column, "") for column in columns)
     if has_scores:
-        yield "" if finding.score is None else write_number(finding.score, 2, document.language)
+        yield "" if finding.score is None else render_number(finding.score, 2, document.language)
 
 
 def _column(measurement: Measurement) -> _Column:
@@ -162,10 +163,11 @@ def _write_changes(document: Sheet, inputs: Inputs) -> None:
     if result.comparison is None:
         return
     document.heading("page-changes")
-    compared = [document.bind(text) for text in comparison_sentences(result, language)]
+    prior = name_prior_without_date(result, language)
+    compared = [document.bind(text) for text in comparison_sentences(result, prior, language)]
     unmatched = len(result.comparison.unmatched)
     changes = [
-        document.say("page-change", number=one.number, label=one.label, what=change_sentence(one.change, result, language))
+        document.say("page-change", number=one.number, label=one.label, what=change_sentence(one.change, prior, language))
         for one in result.findings
         if one.change is not None
     ]

@@ -1,6 +1,7 @@
 """What the report says in words."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import highdicom as hd
 from pydicom.sr.codedict import codes
@@ -8,7 +9,7 @@ from pydicom.sr.codedict import codes
 from dicom_node.texts import Language, Reader, render_meaning, render_reason, render_report
 from dicom_node.values import Analysed, CodedConcept, NotAnalysed, Withdrawn
 
-from .changes import comparison_sentences
+from .changes import comparison_sentences, name_prior
 from .inputs import InputsOfRefusal
 from .source import Source
 
@@ -26,7 +27,7 @@ def root_comment(result: Analysed, missing: Sequence[CodedConcept], language: La
     sentences += [render_report(reservation, language) for reservation in result.reservations]
     if result.predecessor_key is not None:
         sentences.append(render_report("predecessor", language))
-    return "\r\n".join([*sentences, *comparison_sentences(result, language)])
+    return "\r\n".join([*sentences, *comparison_sentences(result, name_prior(result, language), language)])
 
 
 def find_missing(result: Analysed) -> list[CodedConcept]:
@@ -60,10 +61,16 @@ def no_result_sentences(result: NotAnalysed, language: Language) -> list[str]:
 
 
 def earlier_sentences(inputs: InputsOfRefusal) -> list[str]:
-    """How many objects are withdrawn; none where nothing is."""
-    if not isinstance(inputs.result, Withdrawn) or not inputs.replaced:
+    """How many objects are withdrawn; or that an earlier result is there; none where there is nothing of the kind."""
+    result, language = inputs.result, inputs.language
+    if not inputs.replaced:
         return []
-    return [render_report("objects-withdrawn", inputs.language, count=len(inputs.replaced))]
+    if isinstance(result, Withdrawn):
+        return [render_report("objects-withdrawn", language, count=len(inputs.replaced))]
+    if result.earlier is None:
+        return []
+    when = datetime.fromtimestamp(result.earlier.made_at, UTC).strftime("%Y-%m-%d %H:%M")
+    return [render_report("earlier-result", language, when=when)]
 
 
 def series_sentences(source: Source | None, language: Language) -> list[str]:

@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 from dicom_node.texts import Language, Reader, render_meaning, render_number, render_reason, render_report, render_unit
 from dicom_node.values import CodedConcept, Finding, Measurement, ObjectKind
 
-from .changes import change_sentence
+from .changes import change_sentence, name_prior
 from .documents import encode_parts, language, make_document, observation_context, procedure
 from .elements import Elements, read_elements, sequence_value, tag_of
 from .groups import numbers_of
@@ -84,7 +84,8 @@ def _describe(finding: Finding, inputs: Inputs) -> str:
     if finding.score is not None:
         score = render_number(finding.score, _SCORE_DIGITS, inputs.language)
         parts.append(render_report("scored", inputs.language, value=score))
-    change = [] if finding.change is None else [change_sentence(finding.change, inputs.result, inputs.language)]
+    prior = name_prior(inputs.result, inputs.language)
+    change = [] if finding.change is None else [change_sentence(finding.change, prior, inputs.language)]
     return ". ".join(["; ".join(parts), *change])
 
 

@@ -8,7 +8,7 @@ from dicom_node.texts import Language, render_report
 from dicom_node.values import Analysed, Finding
 
 from .captions import list_measurements, name_site, sentence_for, write_change, write_score
-from .changes import comparison_sentences
+from .changes import comparison_sentences, name_prior_without_date
 from .drawing import AMBER, Block, Style, height_of, paginate, paint, paragraph, row
 from .inputs import Inputs
 from .sentences import find_missing, not_detected
@@ -68,7 +68,7 @@ def _body(inputs: Inputs, language: Language) -> Iterator[Block]:
     yield from (_sentence(render_report(reservation, language)) for reservation in result.reservations)
     if result.predecessor_key is not None:
         yield _sentence(render_report("predecessor", language))
-    yield from (_sentence(text) for text in comparison_sentences(result, language))
+    yield from (_sentence(text) for text in comparison_sentences(result, name_prior_without_date(result, language), language))
     yield from _shown(inputs, language)
 
 

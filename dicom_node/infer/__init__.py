@@ -4,6 +4,6 @@ Here is the side that asks; what runs in that process is behind `infer.process`,
 """
 
 from .device import Device
-from .request import AheadRequest, ExampleRequest, Request, TuneRequest
+from .request import AheadRequest, ExampleRequest, Request, TuneRequest, VolumeAheadRequest
 
-__all__ = ["AheadRequest", "Device", "ExampleRequest", "Request", "TuneRequest"]
+__all__ = ["AheadRequest", "Device", "ExampleRequest", "Request", "TuneRequest", "VolumeAheadRequest"]

@@ -21,6 +21,7 @@ from dicom_node.values import (
     Reservation,
     Result,
     SeriesHeaders,
+    StoredSeries,
     Trial,
     Volume,
     codec,
@@ -34,6 +35,7 @@ from .request import (
     Reply,
     Request,
     TuneRequest,
+    VolumeAheadRequest,
     parse_task,
     write_reply,
 )
@@ -66,6 +68,7 @@ class Readers:
     read_headers: ReadHeaders
     read_ahead: Callable[[Path, tuple[InstanceRef, ...]], None]
     read_volume: Callable[[Path, SeriesHeaders, Geometry], Volume | Reason]
+    read_volume_ahead: Callable[[Path, SeriesHeaders, Geometry], None]
     load_package: Callable[[Path], Package]
     monotonic: Callable[[], float]
 
@@ -117,6 +120,9 @@ def _run(
         case AheadRequest(root, instances):
             readers.read_ahead(Path(root), instances)
             return None
+        case VolumeAheadRequest(root, stored, geometry):
+            readers.read_volume_ahead(Path(root), _read_headers(readers, root, stored), geometry)
+            return None
         case ExampleRequest():
             package = _find_package(request, readers, packages)
             result = run_stages(package, package.example.volume, _EXAMPLE, sessions, readers.monotonic)
@@ -129,13 +135,7 @@ def _run(
 
 def _run_series(request: Request, package: Package, readers: Readers, sessions: Sessions) -> Result:
     stored = request.stored
-    headers = readers.read_headers(
-        Path(request.spool),
-        stored.instances,
-        series_instance_uid=stored.series_instance_uid,
-        study_instance_uid=stored.study_instance_uid,
-        rule=stored.rule,
-    )
+    headers = _read_headers(readers, request.spool, stored)
     volume = readers.read_volume(Path(request.spool), headers, request.geometry)
     identity = RunIdentity(
         key=request.identity.key,
@@ -148,6 +148,16 @@ def _run_series(request: Request, package: Package, readers: Readers, sessions: 
     if isinstance(volume, Reason):
         return NotAnalysed(identity.key, identity.study_instance_uid, identity.series_instance_uid, package.ref, volume)
     return run_stages(package, volume, identity, sessions, readers.monotonic, wants_scores=request.wants_scores)
+
+
+def _read_headers(readers: Readers, root: str, stored: StoredSeries) -> SeriesHeaders:
+    return readers.read_headers(
+        Path(root),
+        stored.instances,
+        series_instance_uid=stored.series_instance_uid,
+        study_instance_uid=stored.study_instance_uid,
+        rule=stored.rule,
+    )
 
 
 def _reservations(request: Request, headers: SeriesHeaders) -> tuple[Reservation, ...]:

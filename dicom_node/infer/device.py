@@ -25,6 +25,7 @@ from .request import (
     Request,
     Task,
     TuneRequest,
+    VolumeAheadRequest,
     parse_reply,
     write_task,
 )
@@ -33,6 +34,7 @@ START_LIMIT_S = 120.0  # a cold disk reads the libraries in up to a minute
 _END_LIMIT_S = 5.0
 _LOOK_S = 0.25  # how long a wait for the pipe lasts before the clock is asked again
 _PIPE_BYTES = 65536
+_MOMENT_S = 0.25
 
 
 class Device:
@@ -82,12 +84,13 @@ class Device:
         assert isinstance(trials, tuple)
         return trials
 
-    def read_ahead(self, request: AheadRequest, *, time_limit_s: float) -> bool:
+    def read_ahead(self, request: AheadRequest | VolumeAheadRequest, *, time_limit_s: float) -> bool:
         """Have headers and pixels read that the next task will want, where the child has nothing to do now; whether that was done.
 
-        A child that fails at it is gone, and the next task gets a new one, in which they are read when they are wanted.
+        A whole volume waits for a moment: what the child does may be a few images of the same. A child that fails at it is gone, and the
+        next task gets a new one, in which they are read when they are wanted.
         """
-        if not self._turn.acquire(blocking=False):
+        if not self._turn.acquire(timeout=_MOMENT_S if isinstance(request, VolumeAheadRequest) else 0.0):
             return False
         try:
             child = self._child

@@ -47,6 +47,15 @@ class AheadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeAheadRequest:
+    """Read a volume whose images may all be here, in the folder `spool`, for the request that may follow. The answer is None."""
+
+    spool: str
+    stored: StoredSeries
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
 class TuneRequest:
     """Try the networks of the package in the folder `package` with several settings. The answer is a tuple of Trials."""
 
@@ -54,7 +63,7 @@ class TuneRequest:
     package_digest: str | None = None
 
 
-AnyRequest = Request | ExampleRequest | AheadRequest | TuneRequest
+AnyRequest = Request | ExampleRequest | AheadRequest | VolumeAheadRequest | TuneRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,9 @@ class Reply:
     for_now: bool = False
 
 
-_KINDS: dict[str, type[AnyRequest]] = {kind.__name__: kind for kind in (Request, ExampleRequest, AheadRequest, TuneRequest)}
+_KINDS: dict[str, type[AnyRequest]] = {
+    kind.__name__: kind for kind in (Request, ExampleRequest, AheadRequest, VolumeAheadRequest, TuneRequest)
+}
 
 
 def write_task(task: Task) -> bytes:

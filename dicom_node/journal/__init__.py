@@ -7,7 +7,7 @@ from .commitments import Commitments
 from .deliveries import (
     Waiting,
     find_made,
-    find_refusal,
+    find_refusals,
     find_report,
     find_unproven,
     find_waiting,
@@ -183,7 +183,7 @@ __all__ = [
     "find_prior",
     "forget_value",
     "find_priority",
-    "find_refusal",
+    "find_refusals",
     "find_report",
     "find_result",
     "find_standing",

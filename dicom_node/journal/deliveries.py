@@ -6,13 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dicom_node.values import DeliveryState, ObjectKind, Proof, ReportRef, Role
+from dicom_node.values import Accepted, Analysed, DeliveryState, ObjectKind, Proof, ReportRef, Role, codec
 from dicom_node.values.records import DeliveryRecord, SentObject
 
 from .engine import Client, DeliveryJob, ProofJob
-from .results import find_priority, find_study_of, find_withdrawal, is_cancelled, is_withdrawal, settle_study
+from .results import find_priority, find_study_of, is_cancelled, is_withdrawal, settle_study
 from .store import insert_unless_there
-from .tables import deliveries, results
+from .tables import answers, deliveries, results
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +127,25 @@ def find_report(connection: sa.Connection, result_key: str, destination: str) ->
     return None if row is None else ReportRef(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
 
 
-def find_refusal(connection: sa.Connection, study_instance_uid: str, package: str, destination: str) -> str | None:
-    """The key of the newest result that says that a package has not analysed a study, of which a destination has a report; None where it
-    was withdrawn, which is told by itself."""
-    here = sa.and_(results.c.study_instance_uid == study_instance_uid, results.c.package == package, results.c.findings.is_(None))
-    made = sa.and_(deliveries.c.destination == destination, deliveries.c.role == Role.REPORT.value)
-    asked = sa.select(results.c.key, results.c.predecessor).join(deliveries, deliveries.c.result_key == results.c.key).where(here, made)
-    is_replaced = deliveries.c.state == DeliveryState.REPLACED.value
-    rows = connection.execute(asked.where(sa.not_(is_replaced)).order_by(results.c.number.desc()))
-    key = next((str(row.key) for row in rows if not is_withdrawal(row.key, row.predecessor)), None)
-    return None if key is None or find_withdrawal(connection, key) is not None else key
+def find_refusals(connection: sa.Connection, result: Analysed, destination: str) -> tuple[str, ...]:
+    """The keys of what has said at a destination that the package of a result has not analysed its study, in the order in which it did:
+    since the result's predecessor, and since a person has withdrawn what was said before.
+
+    Not of another series that is analysed by itself: that stands.
+    """
+    same = results.c.study_instance_uid == result.study_instance_uid, results.c.package == result.package.name
+    rows = connection.execute(sa.select(results).where(*same).order_by(results.c.number)).all()
+    passed = [number for number, row in enumerate(rows, 1) if row.key == result.predecessor_key or is_withdrawal(row.key, row.predecessor)]
+    said = [row for row in rows[max(passed, default=0) :] if row.findings is None and row.key != result.key]
+    chosen = _find_chosen_series(connection, result) - {result.series_instance_uid}
+    return tuple(row.key for row in said if row.series_instance_uid not in chosen and find_made(connection, row.key, destination))
+
+
+def _find_chosen_series(connection: sa.Connection, result: Analysed) -> set[str]:
+    """The series of its study that the package of a result has analysed, or will, in the study's last judgement."""
+    here = answers.c.study_instance_uid == result.study_instance_uid, answers.c.package == result.package.name
+    found = (codec.load(text.encode()) for text in connection.execute(sa.select(answers.c.answer).where(*here)).scalars())
+    return {one.series_instance_uid for one in found if isinstance(one, Accepted) and one.chosen}
 
 
 def find_made(connection: sa.Connection, result_key: str, destination: str) -> tuple[ReportRef, ...]:

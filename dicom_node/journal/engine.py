@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, StepOptions
 
-from dicom_node.clock import Clock
+from dicom_node.clock import Clock, SystemClock
 from dicom_node.values import Priority
 
 from .kept import Kept
@@ -408,9 +408,35 @@ class Engine:
         dropped = [identity for (identity, _), looks in self._missed.items() if looks >= _MISSED_LOOKS]
         return sum(self._dbos._sys_db.reenqueue_for_recovery(identity, [self._name], _WORK) for identity in dropped)
 
-    def stop(self, grace_s: int) -> None:
-        """Let running jobs end within the grace time; what is cut is taken up at the next start."""
-        DBOS.destroy(workflow_completion_timeout_sec=grace_s, destroy_registry=True)
+    def settle(self, grace_s: float) -> None:
+        """Begin no more jobs, and let running ones end within the grace time; what is cut by the end of the process is taken up at the
+        next start. (The library's own end looks once a second, and waits a second more for threads that have nothing to lose.)
+
+        A job has ended when the table says so: the library counts it as ended shortly before.
+        """
+        for event in self._dbos.background_thread_stop_events:
+            event.set()
+        clock = SystemClock()
+        end = clock.monotonic() + grace_s
+        while self._is_busy() and clock.monotonic() < end:
+            clock.wait(0.05)
+
+    def _is_busy(self) -> bool:
+        """Whether a queue may still begin a job, or one runs."""
+        queues = _THREAD.format("")
+        if any(one.name.startswith(queues) for one in threading.enumerate()) or self._dbos._active_workflows_set.activeList():
+            return True
+        try:
+            with self._engine.begin() as connection:
+                table = status_table(connection)
+                here = sa.select(table.c.workflow_uuid).where(_IS_PENDING, table.c.executor_id == self._name)
+                return connection.execute(here.limit(1)).first() is not None
+        except sa.exc.SQLAlchemyError:  # away: nobody can write the end of anything
+            return False
+
+    def stop(self) -> None:
+        """End at once, and leave a process that goes on without an engine."""
+        DBOS.destroy(destroy_registry=True)
 
 
 def _register(handlers: Handlers, kept: Kept, wake: Callable[[Queue], None]) -> None:

@@ -13,7 +13,7 @@ from dicom_node.clock import SystemClock
 from dicom_node.infer import process
 from dicom_node.log import RoleName, log_broken, start_logging
 from dicom_node.package import load_package
-from dicom_node.values import Geometry, InstanceRef, Provider, Reason, SeriesHeaders, Volume
+from dicom_node.values import CompletenessRule, Geometry, InstanceRef, Provider, Reason, SeriesHeaders, Volume
 
 from .lifeline import die_with_parent
 
@@ -30,16 +30,22 @@ def main(threads: int, provider: Provider, tuned: Path, replies: int) -> None:
         for one in headers.read_ahead(root, instances):
             frames.read_ahead(root, one)
 
-    def read_volume(root: Path, series: SeriesHeaders, geometry: Geometry) -> Volume | Reason:
+    def fill(root: Path, series: SeriesHeaders, geometry: Geometry) -> Volume | Reason:
         frames.keep({one.instance.file for one in series.instances})
         volume = assemble.read_volume(root, series, geometry, frames.read_frames, room.take)
         frames.keep(())  # of images that are in no volume
         return volume
 
+    whole = assemble.VolumeAhead(fill)
+
+    def read_headers(root: Path, instances: tuple[InstanceRef, ...], *, rule: CompletenessRule, **of: str) -> SeriesHeaders:
+        return whole.find_headers(root, instances, rule) or headers.read_headers(root, instances, rule=rule, **of)
+
     readers = process.Readers(
-        read_headers=headers.read_headers,
+        read_headers=read_headers,
         read_ahead=read_ahead,
-        read_volume=read_volume,
+        read_volume=whole.read_volume,
+        read_volume_ahead=whole.read_ahead,
         load_package=load_package,
         monotonic=SystemClock().monotonic,
     )

@@ -9,22 +9,40 @@ from pydicom.uid import UID
 from dicom_node import journal
 from dicom_node.config import Config
 from dicom_node.texts import Language, render_report
-from dicom_node.values import DeliveryState, ObjectKind
+from dicom_node.values import DeliveryState, ObjectKind, Result
 
 if TYPE_CHECKING:
     from dicom_node import encode
 
 
-def describe_instead(one: journal.ObjectRow, beside: Sequence[journal.ObjectRow], language: Language) -> str | None:
-    """Why an object is there in place of another one, or another one in its place; `beside`: all of the same result and destination."""
+def describe_instead(
+    one: journal.ObjectRow, beside: Sequence[journal.ObjectRow], language: Language, result: Result | None = None
+) -> str | None:
+    """Why an object is there in place of another one, or another one in its place; `beside`: all of the same result and destination.
+
+    With the result itself it is told apart whether the destination does not take a kind, or the result cannot be written so.
+    """
     if one.state is not DeliveryState.REPLACED:
-        kinds = ", ".join(one.instead_of)
-        return render_report("in-place-of", language, what=kinds, peer=one.destination) if kinds else None
+        by_cause: dict[str, list[str]] = {}
+        for kind in one.instead_of:
+            by_cause.setdefault(_find_cause(kind, beside, result), []).append(kind)
+        said = [render_report(cause, language, what=", ".join(kinds), peer=one.destination) for cause, kinds in by_cause.items()]
+        return "; ".join(said) or None
     by = ", ".join(dict.fromkeys(find_kind(other) for other in beside if _takes_place(other, one))) or "?"
     is_refused = one.error is not None or one.status is not None
     if not is_refused:
         return render_report("made-anew", language, by=by, peer=one.destination)
     return render_report("replaced", language, by=by, what=name_class(one.sop_class_uid), peer=one.destination)
+
+
+def _find_cause(kind: ObjectKind, beside: Sequence[journal.ObjectRow], result: Result | None) -> str:
+    """The sentence that says why something else was sent in place of a kind."""
+    from dicom_node import encode  # as below
+
+    if any(find_kind(other) == kind and (other.error or other.status) for other in beside if other.state is DeliveryState.REPLACED):
+        return "in-place-of-refused"
+    cannot = None if result is None else encode.is_unwritable(kind, result)
+    return {True: "in-place-of-unwritable", False: "in-place-of-refused", None: "in-place-of"}[cannot]
 
 
 def name_class(sop_class_uid: str) -> str:

@@ -18,6 +18,11 @@ def find_status(config: Config, study: str, limit: int, language: Language) -> d
     """One study, or the newest ones, as plain values ready for JSON; None where the study is not known."""
     config.data.mkdir(parents=True, exist_ok=True)  # a node that has never run has no studies, and no folder yet
     journal.migrate(config.database)
+    return read_status(config, study, limit, language)
+
+
+def read_status(config: Config, study: str, limit: int, language: Language) -> dict[str, Any] | None:
+    """The same, of a journal that is there and has this version's schema; nothing is written."""
     engine = journal.open_engine(config.database)
     kept = journal.open_kept(config)
     try:
@@ -149,7 +154,7 @@ def _result(row: journal.ResultRow, beside: Sequence[journal.ResultRow], languag
                         "lost": one.lost,
                         "next_try": None if one.next_try_at is None else as_date(one.next_try_at),
                         "instead_of": [kind.value for kind in one.instead_of],
-                        "why": describe_instead(one, objects, language),
+                        "why": describe_instead(one, objects, language, result),
                     }
                     for one in objects
                 ],

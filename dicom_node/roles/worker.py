@@ -57,7 +57,10 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
             return 1
         packages = load_packages(config)
         with open_device(config, clock) as device:
-            node = Node(config, packages, clock, device, _find_out_of_service(packages, device, config, clock), engine)
+            out_of_service = _find_out_of_service(packages, device, config, clock)
+            # Of several workers nobody knows which one will want the images.
+            reads_ahead = slot == 0 and journal.find_file(config.database) is not None and len(packages) > len(out_of_service)
+            node = Node(config, packages, clock, device, out_of_service, engine, reads_ahead=reads_ahead)
             runner = journal.Engine(
                 engine,
                 node.kept,
@@ -77,15 +80,14 @@ def run(config: Config, clock: Clock, slot: int = 0) -> int:
             _in_turn(node.take_up_searches)
             watch = Watch(config, engine, holder, runner, clock)
             threading.Thread(target=watch.run, args=(stop,), name="watch", daemon=True).start()
-            # Of several workers nobody knows which one will want them.
-            if slot == 0 and not watch.is_shared and len(packages) > len(node.out_of_service):
+            if reads_ahead:
                 threading.Thread(target=_read_ahead, args=(Ahead(node, clock), clock, stop), name="ahead", daemon=True).start()
             retention = Retention(config, engine, node.client, node.images, node.kept, clock)
             threading.Thread(target=_tidy, args=(retention, node, clock, stop), name="retention", daemon=True).start()
             _sweep(node)
             while not clock.wait(_SWEEP_S, stop):
                 _sweep(node)
-            runner.stop(_GRACE_S)
+            runner.settle(_GRACE_S)
             # What still runs is cut here, as by a crash, and taken up at the next start: a thread that went on without its engine
             # would take the missing engine for a failure of its study.
             device.abandon()

@@ -9,6 +9,7 @@ from dicom_node.errors import NodeError
 from dicom_node.values import Reason
 
 from .catalogue import Language, load_catalogue
+from .report import write
 
 
 class Reader(StrEnum):
@@ -46,14 +47,14 @@ def _render(texts: Mapping[str, Mapping[str, str]], subject: object, reader: Rea
 
 
 def _written(name: str, value: object, language: Language) -> str:
-    """A field as text: numbers with two decimals at most, the language's decimal sign, and the unit of the name's suffix."""
+    """A field as text: numbers with two decimals at most, and the unit of the name's suffix, from which no line parts them."""
     if value is None:
         return "?"
     if isinstance(value, float):
-        text = f"{value:.2f}".rstrip("0").rstrip(".").replace(".", load_catalogue(language).decimal_sign)
+        text = write(f"{value:.2f}".rstrip("0").rstrip("."), language)
     else:
         text = getattr(value, "text", None) or str(value)
     unit = _UNITS.get(name.rsplit("_", 1)[-1], "")
     if name == "status":
         return f"{value:04X}"
-    return f"{text} {unit}".strip() if unit and unit != "°" else text + unit
+    return f"{text}\N{NO-BREAK SPACE}{unit}" if unit and unit != "°" else text + unit

@@ -215,8 +215,19 @@ class Analysed:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierResult:
+    """A result that there was of the same before, and when it was made (seconds since the epoch)."""
+
+    key: str
+    made_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class NotAnalysed:
-    """The model gave no answer, and why. Never to be read as *nothing found*."""
+    """The model gave no answer, and why. Never to be read as *nothing found*.
+
+    `earlier` is the result that the package had given before, which stands or does not fit any more: nobody has looked.
+    """
 
     key: str
     study_instance_uid: str
@@ -224,6 +235,7 @@ class NotAnalysed:
     package: PackageRef | None
     reason: Reason
     stages: tuple[Stage, ...] = ()
+    earlier: EarlierResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

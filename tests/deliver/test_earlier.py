@@ -9,10 +9,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from dicom_node.deliver import Line, ask_move, find_earlier
-from dicom_node.deliver.earlier import _move
+from dicom_node.deliver.association import associate
+from dicom_node.deliver.count import FIND, find
+from dicom_node.deliver.earlier import MOVE, _move
 from dicom_node.errors import MoveIncomplete, NodeUnknownToPeer, NoPresentationContext, PeerUnreachable, StatusRefused
 from dicom_node.spool import Patient
 from dicom_node.values import PeerName
@@ -20,7 +23,7 @@ from tests.deliver.objects import LIMITS, Listener, peer_at
 from tests.make import make_series, write_dataset
 from tests.peers.archive import Archive, Destination
 from tests.peers.orthanc import Orthanc
-from tests.peers.tools import find_free_port
+from tests.peers.ports import find_free_port
 
 WHO = Patient(issuer="SITE", patient_id="4711", family_name="DOE", birth_date="19530317", study_date="20240709")
 HEADER = {"IssuerOfPatientID": "SITE", "PatientID": "4711", "PatientName": "Doe^Anne", "PatientBirthDate": "19530317"}
@@ -114,6 +117,15 @@ def test_a_peer_that_takes_no_queries_answers_with_a_failure_or_is_away_is_an_er
         assert refused.value.status == 0xA700
     with pytest.raises(PeerUnreachable):
         find_earlier(line(find_free_port()), WHO, "CT")
+
+
+def test_an_association_that_is_over_before_the_next_question_is_a_peer_that_is_away(tmp_path: Path) -> None:
+    with Archive(tmp_path) as archive, associate(line(archive.port), [build_context(FIND), build_context(MOVE)]) as association:
+        association.abort()
+        with pytest.raises(PeerUnreachable):
+            list(find(association, PeerName("pacs"), Dataset()))
+        with pytest.raises(PeerUnreachable):
+            _move(association, line(archive.port), Dataset())
 
 
 def test_a_series_is_sent_where_the_peer_knows_the_node(tmp_path: Path) -> None:

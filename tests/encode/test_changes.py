@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node import encode
 from dicom_node.encode.captions import describe
+from dicom_node.encode.changes import write_before
 from dicom_node.texts import Language, find_languages
 from dicom_node.values import (
     Analysed,
@@ -79,9 +80,10 @@ def test_each_group_has_its_change_as_a_code_and_in_words(case: Case) -> None:
     ]
     texts = [named(list(group.ContentSequence), COMMENT)[0].TextValue for group in groups_of(report)]
     assert texts == [
-        "Grown since 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). "
+        "Grown since the study of 2025-03-14: volume +193.3\u00a0% (+1011.4\u00a0mm³, from 523.1 to 1534.5\u00a0mm³). "
         "Volume doubling time: 118 days, if it goes on at this rate.",
-        "Unchanged since 2025-03-14: volume -4.4 % (-23.1 mm³, from 523.1 to 500 mm³). Below 25 % it may be measurement error.",
+        "Unchanged since the study of 2025-03-14: volume \u22124.4\u00a0% (\u221223.1\u00a0mm³, from 523.1 to 500\u00a0mm³). "
+        "Below 25\u00a0% it may be measurement error.",
     ]
 
 
@@ -90,9 +92,9 @@ def test_the_root_says_with_what_it_was_compared_and_what_has_no_counterpart(cas
     lines = named(list(report.ContentSequence), COMMENT)[0].TextValue.split("\r\n")
     assert "on the study of 2025-03-14, 184 days earlier" in lines[-3]
     assert lines[-2].startswith(
-        "The region ct-lung-nodule 3, marked on 2025-03-14 with 88.5 mm³, is not marked in these images. It may be gone, or"
+        "The region ct-lung-nodule 3, marked on the study of 2025-03-14 with 88.5\u00a0mm³, is not marked in these images."
     )
-    assert lines[-1].startswith("The region ct-lung-nodule 4, marked on 2025-03-14 with 99.5 mm³, was not compared")
+    assert lines[-1].startswith("The region ct-lung-nodule 4, marked on the study of 2025-03-14 with 99.5\u00a0mm³, was not compared")
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -149,13 +151,13 @@ def test_reports_of_every_kind_say_it_in_their_groups_and_are_valid(
     [
         (
             "en",
-            "; score 0.81. Grown since 2025-03-14: volume +193.3 % (+1011.4 mm³, from 523.1 to 1534.5 mm³). Volume doubling time: ",
-            "; score 0.81. New since 2025-03-14: the algorithm marked nothing at this place then.",
+            ". Grown since the study of 2025-03-14: volume +193.3\u00a0% (+1011.4\u00a0mm³, from 523.1 to 1534.5\u00a0mm³).",
+            "; score 0.81. New since the study of 2025-03-14: the algorithm marked nothing at this place then.",
         ),
         (
             "fr",
-            "; score 0,81. A augmenté depuis le 2025-03-14 : volume +193,3 % (+1011,4 mm³, de 523,1 à 1534,5 mm³). Temps de doublement ",
-            "; score 0,81. Nouveau depuis le 2025-03-14 : l'algorithme n'avait rien marqué à cet endroit.",
+            ". A augmenté depuis l'examen du 2025-03-14 : volume +193,3\u00a0% (+1011,4\u00a0mm³, de 523,1 à 1534,5\u00a0mm³).",
+            "; score 0,81. Nouveau depuis l'examen du 2025-03-14 : l'algorithme n'avait rien marqué à cet endroit.",
         ),
     ],
 )
@@ -194,16 +196,16 @@ def test_a_caption_says_it_in_a_few_words(case: Case) -> None:
             text = describe(result.findings[0], result, language).replace("\N{NO-BREAK SPACE}", " ")
             said[language, change.category] = re.split(r"score \S+, ", text)[1]
     assert list(said.values()) == [
-        "grown since 2025-03-14 (volume +193 %)",
-        "unchanged since 2025-03-14 (volume −4 %)",
-        "smaller than on 2025-03-14 (volume −4 %)",
-        "new since 2025-03-14",
-        "not compared with the study of 2025-03-14",
-        "augmenté depuis le 2025-03-14 (volume +193 %)",
-        "inchangé depuis le 2025-03-14 (volume −4 %)",
-        "diminué depuis le 2025-03-14 (volume −4 %)",
-        "nouveau depuis le 2025-03-14",
-        "non comparé à l'examen du 2025-03-14",
+        "grown compared with 6 months before (volume +193 %)",
+        "unchanged compared with 6 months before (volume −4 %)",
+        "smaller compared with 6 months before (volume −4 %)",
+        "new compared with 6 months before",
+        "not compared with the study 6 months before",
+        "augmenté par rapport à 6 mois avant (volume +193 %)",
+        "inchangé par rapport à 6 mois avant (volume −4 %)",
+        "diminué par rapport à 6 mois avant (volume −4 %)",
+        "nouveau par rapport à 6 mois avant",
+        "non comparé à l'examen fait 6 mois avant",
     ]
 
 
@@ -213,10 +215,25 @@ def test_the_page_says_each_change_and_what_has_no_counterpart(case: Case, tmp_p
     profile = dataclasses.replace(PAGE, language=language)  # type: ignore[arg-type]
     text = text_of(page_of(dataclasses.replace(case, result=result), profile), tmp_path)
     wanted = {
-        "en": ("Change over time", "1 Nodule 1: Grown since", "+193.3 %", "118 days", "2 Nodule 2: Unchanged since", "It may be gone, or"),
-        "fr": ("Évolution", "1 Nodule 1 : A augmenté", "+193,3 %", "118 jours", "2 Nodule 2 : Inchangé", "Elle peut avoir disparu, ou"),
+        "en": (
+            "Change over time",
+            "1 Nodule 1: Grown since the study 6 months before",
+            "+193.3 %",
+            "118 days",
+            "2 Nodule 2: Unchanged since",
+            "It may be gone, or",
+        ),
+        "fr": (
+            "Évolution",
+            "1 Nodule 1 : A augmenté depuis l'examen fait 6 mois avant",
+            "+193,3 %",
+            "118 jours",
+            "2 Nodule 2 : Inchangé",
+            "Elle peut avoir disparu, ou",
+        ),
     }[language]
     assert [part for part in wanted if part not in text] == []
+    assert "2025" not in text
     assert text.index("184") < text.index("118") < text.index("88")  # with what; each finding; what is not there any more
 
 
@@ -231,8 +248,29 @@ def test_the_summary_says_it_in_the_line_of_each_finding(case: Case, language: s
     flat = re.sub(r"\s+", " ", text)
     assert ("(volume +193 %)" in flat, "(volume −4 %)" in flat) == (True, True)
     assert ("ct-lung-nodule 3, mar" in flat, "184" in flat) == (True, True)
-    plain = words_of(case.result, case, language)
-    assert "2025-03-14" not in plain
+    assert {"en": "the study 6 months before", "fr": "l'examen fait 6 mois avant"}[language] in flat
+    assert "2025" not in flat
+    assert "mo" + {"en": "nths before", "fr": "is avant"}[language] not in words_of(case.result, case, language)
+
+
+@pytest.mark.parametrize(
+    ("days", "english", "french"),
+    [
+        (1, "1 day before", "1 jour avant"),
+        (2, "2 days before", "2 jours avant"),
+        (13, "13 days before", "13 jours avant"),
+        (14, "2 weeks before", "2 semaines avant"),
+        (59, "8 weeks before", "8 semaines avant"),
+        (60, "2 months before", "2 mois avant"),
+        (181, "6 months before", "6 mois avant"),
+        (1095, "36 months before", "36 mois avant"),
+        (1096, "3 years before", "3 ans avant"),
+        (3653, "10 years before", "10 ans avant"),
+    ],
+)
+def test_how_long_before(case: Case, days: int, english: str, french: str) -> None:
+    result = with_changes(case.result, GROWN, SAME, comparison=dataclasses.replace(COMPARISON, days=days))
+    assert [write_before(result, language) for language in find_languages()] == [english, french]
 
 
 @pytest.mark.parametrize("category", ChangeCategory)

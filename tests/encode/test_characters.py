@@ -56,6 +56,7 @@ def test_our_own_text_can_be_said_in_ascii() -> None:
         (KOREAN, "???"),  # one for each character, not for each part of it
         ("結節 1", "?? 1"),
         ("½ mm", "1?2 mm"),  # not 12
+        ("\u221231\u00a0mm³", "-31 mm3"),
         ("e\u0301", "e"),
         ("\u0301", "?"),
         ("", ""),

@@ -13,6 +13,7 @@ from dicom_node.values import Analysed, CodedConcept, NotAnalysed, ObjectKind
 from dicom_node.values.reasons import ModelTooSlow
 from tests.encode.conftest import CLUSTER, Case
 from tests.encode.results import NODULE, PACKAGE, PROFILE
+from tests.encode.test_scores import with_scores
 
 CAD, COMPREHENSIVE, ENHANCED, CAPTURE = (
     ObjectKind.MAMMOGRAPHY_CAD, ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.REPORT_ENHANCED, ObjectKind.CAPTURE
@@ -71,7 +72,9 @@ def test_a_projection_has_no_segmentation(mammograms: Case, name: str) -> None:
 
 
 def test_all_other_kinds_can_say_everything(case: Case) -> None:
-    assert all(fits(kind, case.result, case.headers) for kind in ObjectKind if kind is not CAD)
+    result = with_scores(case.result)
+    assert all(fits(kind, result, case.headers) for kind in ObjectKind if kind is not CAD)
+    assert not fits(ObjectKind.SCORES, case.result, case.headers)
 
 
 @pytest.mark.parametrize(

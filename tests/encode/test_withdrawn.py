@@ -11,7 +11,7 @@ from dicom_node import encode
 from dicom_node.encode.kinds import KINDS
 from dicom_node.encode.objects import encode_rejection
 from dicom_node.texts import Language, Reader, find_languages, render_reason, render_report
-from dicom_node.values import NotAnalysed, ObjectKind, ReportRef, Withdrawn, WithdrawnAt
+from dicom_node.values import NotAnalysed, ObjectKind, ReportRef, Withdrawn
 from dicom_node.values.reasons import WITHDRAWALS, ReportMismatch, ResultWrong, Withdrawal, WrongPatient
 from tests.encode.conftest import Case
 from tests.encode.results import PACKAGE, PROFILE, named, walk
@@ -30,7 +30,7 @@ ALL = (OLD, REGIONS, IMAGE, SELECTION)
 
 def withdrawn(case: Case, reason: Withdrawal | None = None, **changes: object) -> Withdrawn:
     uids = case.result.study_instance_uid, case.result.series_instance_uid
-    made = Withdrawn("cd" * 32, *uids, PACKAGE, reason or ResultWrong(), (), case.result.key, (case.result.key,), (WithdrawnAt("p", ALL),))
+    made = Withdrawn("cd" * 32, *uids, PACKAGE, reason or ResultWrong(), predecessor_key=case.result.key, withdrawn_keys=(case.result.key,))
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 

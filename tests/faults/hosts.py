@@ -145,7 +145,7 @@ class Site:
         return "".join(host.new_events() for host in self.hosts)
 
     def status(self) -> list[dict[str, Any]]:
-        return list(self.hosts[-1].status("--limit", "100000")["studies"])
+        return list(self.hosts[-1].look(limit=100_000)["studies"])
 
 
 @contextmanager

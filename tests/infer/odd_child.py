@@ -57,6 +57,10 @@ def read_volume(root: Path, headers: SeriesHeaders, geometry: Geometry) -> Reaso
     return NoPixels()
 
 
+def read_volume_ahead(root: Path, headers: SeriesHeaders, geometry: Geometry) -> None:
+    (root / "volume-ahead").write_text(f"{headers.series_instance_uid} {geometry.shape}", encoding="utf-8")
+
+
 def forget(error: BaseException) -> None:
     """The node's own process logs its class here."""
 
@@ -69,7 +73,12 @@ def main(mode: str, replies: int) -> None:
     if mode == "babble":
         os.write(replies, b"this is no reply\n")
     readers = process.Readers(
-        read_headers=read_headers, read_ahead=read_ahead, read_volume=read_volume, load_package=load, monotonic=time.monotonic
+        read_headers=read_headers,
+        read_ahead=read_ahead,
+        read_volume=read_volume,
+        read_volume_ahead=read_volume_ahead,
+        load_package=load,
+        monotonic=time.monotonic,
     )
     with os.fdopen(replies, "wb") as answers:
         process.serve(sys.stdin.buffer, answers, readers, process.Sessions(1), forget)

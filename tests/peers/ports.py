@@ -7,16 +7,19 @@ block by an abstract socket of that number (unix(7)), which the kernel takes bac
 
 import itertools
 import socket
+import threading
 from collections.abc import Iterator
 from functools import cache
 
 _FIRST, _BLOCK, _BLOCKS = 20_000, 200, 60  # to 32,000; the kernel's begin at 32,768 (ip_local_port_range)
+_TURN = threading.Lock()
 
 
 def find_free_port() -> int:
     """A loopback port that nobody listens on, and that no other process gets from here; after some two hundred they come again."""
     for _ in range(_BLOCK):
-        port = next(_ports())
+        with _TURN:
+            port = next(_ports())
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what a connection left there is no hindrance
             try:

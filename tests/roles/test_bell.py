@@ -111,7 +111,7 @@ def running(folder: Path, url: str, look: object) -> Iterator[tuple[journal.SqlE
     try:
         yield database, runner
     finally:
-        runner.stop(5)
+        runner.stop()
         database.dispose()
 
 

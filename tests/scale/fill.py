@@ -96,7 +96,7 @@ def _run_jobs(way: Way) -> None:
     engine = journal.Engine(way.engine, way.kept, handlers, name="template")
     engine.start()
     wait_until(lambda: _all_done(way), limit_s=60, what="the engine does not end the template's jobs")
-    engine.stop(0)
+    engine.stop()
 
 
 def _all_done(way: Way) -> bool:
