@@ -13,6 +13,7 @@ from dicom_node.values import Analysed, CodedConcept, NotAnalysed, ObjectKind
 from dicom_node.values.reasons import ModelTooSlow
 from tests.encode.conftest import CLUSTER, Case
 from tests.encode.results import NODULE, PACKAGE, PROFILE
+from tests.encode.test_scores import with_scores
 
 CAD, COMPREHENSIVE, ENHANCED, CAPTURE = (
     ObjectKind.MAMMOGRAPHY_CAD, ObjectKind.REPORT_COMPREHENSIVE, ObjectKind.REPORT_ENHANCED, ObjectKind.CAPTURE
@@ -73,6 +74,8 @@ def test_a_projection_has_no_segmentation(mammograms: Case, name: str) -> None:
 def test_all_other_kinds_can_say_everything(case: Case) -> None:
     """But for the scores that this model did not keep."""
     assert [kind for kind in ObjectKind if not fits(kind, case.result, case.headers)] == [CAD, ObjectKind.SCORES]
+    result = with_scores(case.result)
+    assert [kind for kind in ObjectKind if not fits(kind, result, case.headers)] == [CAD]
 
 
 def test_without_the_headers_it_is_the_same_but_for_mammograms(case: Case, mammograms: Case) -> None:
