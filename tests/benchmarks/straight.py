@@ -42,7 +42,7 @@ def main(config_file: Path, root: Path) -> None:
         (package,) = (one for one in packages if one.ref.name == choice.package)
         result = process.run_stages(package, volume, identity, sessions, time.perf_counter)
         destinations = [make_destination(config, name, ()) for name in find_receivers(config, stored.calling)]
-        made = {one.name: make_objects(result, headers, one.profile, None, None) for one in destinations}
+        made = {one.name: make_objects(result, headers, one.profile, (), None) for one in destinations}
         for destination in destinations:
             with tempfile.TemporaryDirectory() as folder:
                 paths = []
