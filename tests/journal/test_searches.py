@@ -145,5 +145,5 @@ def test_a_study_of_which_something_was_sent_is_none_that_was_fetched(book: Book
     record = FetchedRecord(FIRST.study_instance_uid, ("2.25.12",))
     sent = DeliveryRecord(FIRST.key, "pacs", (SentObject(0, Role.REPORT, "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "f.dcm"),))
     with book.engine.begin() as connection:
-        journal.enter_records(connection, [record, FIRST, sent], lambda _: Proof.NONE)
+        journal.enter_records(connection, [record, FIRST, sent], lambda _: Proof.NONE, 0.0)
         assert journal.find_fetched(connection, FIRST.study_instance_uid) is None
