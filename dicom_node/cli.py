@@ -228,6 +228,55 @@ models = typer.Typer(no_args_is_help=True, help="The model packages in service."
 app.add_typer(models, name="models")
 
 
+@models.command("list")
+def list_models(
+    config: ConfigOption = Path("config/node.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the packages of the configuration: version, digest, what they look for, whether results are sent."""
+    from dicom_node.roles.models import as_table, find_models
+
+    try:
+        found = find_models(_load(config))
+    except SettingsError as error:
+        _refuse(error)
+    print(json.dumps(found, indent=1) if as_json else as_table(found))
+
+
+@models.command("show")
+def show_model(
+    name: Annotated[str, typer.Argument(help="Name of the package, as `models list` has it.")],
+    config: ConfigOption = Path("config/node.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show everything about one package: which series it takes, its stages and networks, what it finds, its limits."""
+    from dicom_node.roles.models import as_text, find_models
+
+    try:
+        found = {one["name"]: one for one in find_models(_load(config))}
+    except SettingsError as error:
+        _refuse(error)
+    if name not in found:
+        print(f"dicom-node models show: no package {name}; there are: {', '.join(found)}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(json.dumps(found[name], indent=1) if as_json else as_text(found[name]))
+
+
+@models.command("check")
+def check_model(
+    folder: Annotated[Path, typer.Argument(help="A folder with a package.toml; it need not be in the configuration yet.")],
+    config: ConfigOption = Path("config/node.toml"),
+) -> None:
+    """Check one package before it is entered: its manifest, its networks, and whether it gives on its example what it must."""
+    from dicom_node.roles.models import check_package
+
+    problems = check_package(folder, _load(config), SystemClock())
+    for line in problems:
+        print(line)
+    print(f"dicom-node models check: problems={len(problems)}")
+    raise typer.Exit(1 if problems else 0)
+
+
 @models.command("tune")
 def tune(config: ConfigOption = Path("config/node.toml")) -> None:
     """Try every network with several numbers of threads and of items at once, and keep the fastest for this machine.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dicom_node import deliver, journal, spool, tls
+from dicom_node import deliver, infer, journal, spool, tls
 from dicom_node.clock import Clock
 from dicom_node.config import Config, load_config
 from dicom_node.errors import InferenceError, PeerError, Problem, ProviderUnavailable, SettingsError, SpoolError
@@ -23,21 +23,22 @@ def find_problems(file: Path, clock: Clock, *, ask_peers: bool) -> tuple[str, ..
     try:
         config = load_config(file)
     except SettingsError as error:
-        return tuple(_line(problem) for problem in error.problems)
+        return tuple(describe_problem(problem) for problem in error.problems)
     lines = _provider_problems(config)
     try:
         packages = load_packages(config)
         lines += [] if lines else _example_problems(config, packages, clock)  # without its provider no package passes
     except SettingsError as error:
-        lines += (_line(problem) for problem in error.problems)
+        lines += (describe_problem(problem) for problem in error.problems)
     lines += _machine_problems(config)
-    lines += (_line(problem) for problem in find_certificate_problems(config, datetime.fromtimestamp(clock.now(), UTC)))
+    lines += (describe_problem(problem) for problem in find_certificate_problems(config, datetime.fromtimestamp(clock.now(), UTC)))
     if ask_peers:
         lines += _peer_problems(config)
     return tuple(lines)
 
 
-def _line(problem: Problem) -> str:
+def describe_problem(problem: Problem) -> str:
+    """A line: where, what stands there, what may."""
     value = f" = {problem.value!r}" if problem.value else ""
     return f"{problem.file}: {problem.key}{value}: allowed: {problem.allowed}"
 
@@ -55,16 +56,20 @@ def _provider_problems(config: Config) -> list[str]:
 
 def _example_problems(config: Config, packages: Sequence[Package], clock: Clock) -> list[str]:
     """A line for each package that does not pass its example, run in an inference process as the worker has one."""
-    lines = []
-    reader, language = Reader.ADMINISTRATOR, config.node.language
     with open_device(config, clock) as device:
-        for package in packages:
-            match try_example(package, device, config.node.infer.tries):
-                case Reason() as reason:
-                    lines.append(f"{package.folder / 'example'}: {render_reason(reason, reader, language)}")
-                case InferenceError() as error:
-                    lines.append(f"{package.folder / 'example'}: {render_error(error, reader, language)}")
-    return lines
+        found = [find_example_problem(package, device, config) for package in packages]
+    return [line for line in found if line is not None]
+
+
+def find_example_problem(package: Package, device: infer.Device, config: Config) -> str | None:
+    """A line where a package does not give on its example what it must."""
+    reader, language = Reader.ADMINISTRATOR, config.node.language
+    match try_example(package, device, config.node.infer.tries):
+        case Reason() as reason:
+            return f"{package.folder / 'example'}: {render_reason(reason, reader, language)}"
+        case InferenceError() as error:
+            return f"{package.folder / 'example'}: {render_error(error, reader, language)}"
+    return None
 
 
 def _machine_problems(config: Config) -> list[str]:

@@ -17,8 +17,13 @@ def find_failed(conditions: tuple[Condition, ...], view: VolumeView) -> tuple[Fa
     for condition in conditions:
         found = _find_misfit(condition, view)
         if found is not None:
-            failed.append(FailedCondition(name_subject(condition), _render_wanted(condition), found))
+            failed.append(FailedCondition(*describe_condition(condition), found))
     return tuple(failed)
+
+
+def describe_condition(condition: Condition) -> tuple[str, str]:
+    """What a condition is about, and what it wants of that, as both are told to a person."""
+    return name_subject(condition), _render_wanted(condition)
 
 
 def _find_misfit(condition: Condition, view: VolumeView) -> str | None:
