@@ -38,8 +38,10 @@ def _problem(file: Path, fault: Any, kind: type[BaseModel], document: Any) -> Pr
     value = "" if fault["type"] == "missing" else _shortened(fault["input"])
     allowed = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys(kind, set())), n=1)
-        allowed = f"no such key{f'; did you mean {nearest[0]}?' if nearest else ''}"
+        name = str(fault["loc"][-1])
+        nearest = difflib.get_close_matches(name, sorted(_known_keys(kind, set())), n=1)
+        hint = "; there is one in another section" if nearest == [name] else f"; did you mean {nearest[0]}?" if nearest else ""
+        allowed = f"no such key{hint}"
     return Problem(file, key, value, allowed)
 
 

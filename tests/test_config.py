@@ -128,6 +128,14 @@ def test_every_problem_of_both_files_is_told_at_once(tmp_path: Path) -> None:
     assert "'send', 'count', 'receive' or 'priors'" in found["peers.toml", "peers.pacs.may.0"].allowed
 
 
+def test_a_key_in_the_wrong_section_is_not_told_to_be_meant(tmp_path: Path) -> None:
+    """As where a line was put below the heading of a section: its own name is no hint."""
+    peers = '[peers.pacs]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\nmay = ["send"]\n'
+    file = write_files(tmp_path, 'ae_title = "NODE"\ndata = "data"\nmodels = []\n[receiver]\nquiet_s = 5\n', peers)
+    (problem,) = problems_of(file)
+    assert (problem.key, problem.allowed) == ("receiver.quiet_s", "no such key; there is one in another section")
+
+
 @pytest.mark.parametrize(
     "host",
     ["", " ", "pacs..local", ".", "pacs." + "x" * 64, "pacs local", "pacs\\u0000", "10.0.0.300", "a.b" * 90, "http://pacs", "pacs:104"],
