@@ -116,11 +116,10 @@ def _shoot(orthanc: Orthanc, study: str, place: Path, folder: Path) -> list[str]
     """What OHIF shows of each series."""
     command = [str(_RIG / "viewer" / "shoot"), "--orthanc", f"http://127.0.0.1:{orthanc.http_port}", "--study", study, "--out", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SHOOT_LIMIT_S)
-    names = []
-    for line in done.stdout.splitlines():
-        shot = json.loads(line)
+    names: list[str] = []
+    for shot in sorted(map(json.loads, done.stdout.splitlines()), key=_series_number):  # OHIF lists them in another order each time
         if "picture" not in shot:
-            print(f"OHIF: {line}", file=sys.stderr)
+            print(f"OHIF: {json.dumps(shot)}", file=sys.stderr)
             continue
         name = _name(shot["picture"], names)
         _save(Image.open(place / shot["picture"]), folder / name)
@@ -128,8 +127,14 @@ def _shoot(orthanc: Orthanc, study: str, place: Path, folder: Path) -> list[str]
     return names
 
 
+def _series_number(shot: dict[str, str]) -> int:
+    """That of a series, as its thumbnail says it; 0 where none is meant."""
+    found = re.search(r"\bS:\s*(\d+)", shot.get("series", ""))
+    return int(found.group(1)) if found else 0
+
+
 def _name(picture: str, names: list[str]) -> str:
-    """By modality, since series numbers say nothing: `ohif-sr.png`, `ohif-sr-2.png`."""
+    """By modality, since a series number says nothing: `ohif-sr.png`, `ohif-sr-2.png`, in the order of the numbers."""
     found = re.match(r"series-\d+-([a-z]+)-", picture)
     stem = f"ohif-{found.group(1) if found else Path(picture).stem}"
     before = sum(re.fullmatch(rf"{stem}(-\d+)?\.png", name) is not None for name in names)
